@@ -1,0 +1,45 @@
+# Two commands: `make up` runs the whole loop on real recorded markets, `make test` checks everything.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev up test lint types arch unit fuzz mutants clean
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := .venv/bin
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+setup: $(filter .tools/bin/uv,$(UV)) ## create .venv with everything pinned by uv.lock
+	$(UV) sync --frozen --no-dev --inexact --quiet
+
+setup-dev: $(filter .tools/bin/uv,$(UV)) ## the same, with what the tests need
+	$(UV) sync --frozen --quiet
+
+up: setup ## run the main job: a validator, four miners, two real markets (ARGS="--rounds 3 --speed max")
+	$(RUN)/tideline up $(ARGS)
+
+test: setup-dev lint types arch unit ## set up and run every check
+
+lint:
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+types:
+	$(RUN)/mypy
+
+arch:
+	$(RUN)/lint-imports
+
+unit:
+	$(RUN)/pytest -n auto
+
+fuzz: setup-dev ## a long differential fuzz of the engine against the contract's bytecode
+	$(RUN)/pytest -n auto tests/fuzz --fuzz-operations 200000
+
+clean: ## remove everything that setup made
+	rm -rf .venv .tools .cache build *.egg-info

@@ -1,0 +1,1 @@
+"""The jobs database: models, migrations and the store over them."""

@@ -1,0 +1,1 @@
+"""The on-chain executor: guards, transactions, keys."""

@@ -1,0 +1,1 @@
+"""Strategies: one small class each, one pure method."""

@@ -1,0 +1,1 @@
+"""The vocabulary: messages, signing, units, errors."""

@@ -1,0 +1,54 @@
+"""Every error of Tideline, ordered by whose fault it is.
+
+    TidelineError
+    ├── RemoteError        a peer: scored or skipped, never fatal
+    ├── SimulationError    our data or our arithmetic: the round stops, loudly
+    ├── ChainError         the world: `retryable` says whether asking again can help
+    ├── StoreError         a database
+    └── ConfigError        the operator: one line that says what to change, exit code 2
+
+Outcomes (refused, timed out, reverted by the pool's own rules) are values, not errors.
+"""
+
+from __future__ import annotations
+
+
+class TidelineError(Exception):
+    """An error with the place where it happened.
+
+    `where` holds location fields (pool, block, log_index, hotkey, job_id ...), printed after the message.
+    """
+
+    def __init__(self, message: str, **where: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+
+    def __str__(self) -> str:
+        if not self.where:
+            return self.message
+        return f"{self.message} ({', '.join(f'{key}={value}' for key, value in self.where.items())})"
+
+
+class RemoteError(TidelineError):
+    """A peer broke the protocol or could not be reached."""
+
+
+class SimulationError(TidelineError):
+    """Our data contradicts itself or the chain; nothing computed from it may be used."""
+
+
+class ChainError(TidelineError):
+    """A chain endpoint failed or answered something impossible."""
+
+    def __init__(self, message: str, *, retryable: bool, **where: object) -> None:
+        super().__init__(message, **where)
+        self.retryable = retryable
+
+
+class StoreError(TidelineError):
+    """A database failed or holds what it must not hold."""
+
+
+class ConfigError(TidelineError):
+    """The operator can fix this; the message says how."""

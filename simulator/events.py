@@ -1,0 +1,44 @@
+"""What a pool's chain tells us, in the order in which it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class SwapEvent:
+    """A pool's Swap log. Amounts are the pool's balance changes (raw units, positive = paid to the pool)."""
+
+    log_index: int
+    amount0: int
+    amount1: int
+    sqrt_price_x96: int
+    liquidity: int
+    tick: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidityEvent:
+    """A pool's Mint (delta > 0) or Burn (delta <= 0) log. Amounts are unsigned raw units, None where the record has none."""
+
+    log_index: int
+    tick_lower: int
+    tick_upper: int
+    liquidity_delta: int
+    amount0: int | None
+    amount1: int | None
+
+
+PoolEvent: TypeAlias = SwapEvent | LiquidityEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block as one pool sees it: its place in the chain and the pool's events in log order (often none)."""
+
+    number: int
+    block_hash: str
+    parent_hash: str
+    timestamp: int
+    events: tuple[PoolEvent, ...]

@@ -1,0 +1,50 @@
+"""The port through which a round meets a market, recorded or real."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from simulator.events import Block
+from simulator.snapshot import PoolSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An ERC-20 as people name it."""
+
+    address: str
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketInfo:
+    """What never changes about a market. `block_time_s` is the chain's nominal seconds per block."""
+
+    chain_id: int
+    pair_address: str
+    token0: Token
+    token1: Token
+    fee_pips: int
+    tick_spacing: int
+    block_time_s: int
+
+
+class Market(Protocol):
+    """One pool on one chain, read in block order by one reader."""
+
+    @property
+    def info(self) -> MarketInfo: ...
+
+    async def open_round(self, length_blocks: int) -> PoolSnapshot:
+        """Return the pool at the head, pinned by hash, with `length_blocks` unbroken blocks to follow.
+
+        A recorded market first moves past its seam where a round of this length would span it.
+        """
+
+    async def next_block(self) -> Block:
+        """Return the block after the last one returned (or after the snapshot), waiting for it if need be."""
+
+    async def close(self) -> None:
+        """Release what the market holds. Idempotent."""

@@ -1,0 +1,1 @@
+"""The recorded markets that ship with Tideline."""

@@ -1,0 +1,116 @@
+"""A pool frozen at one block hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.errors import SimulationError
+
+
+@dataclass(frozen=True, slots=True)
+class TickState:
+    """An initialised tick. Gross and net liquidity, and both fee growths on its other side (Q128, mod 2**256)."""
+
+    liquidity_gross: int
+    liquidity_net: int
+    fee_growth_outside_0_x128: int
+    fee_growth_outside_1_x128: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """Everything a swap depends on, at one block. Integers as the contract holds them; ticks sorted ascending."""
+
+    chain_id: int
+    pair_address: str
+    block_number: int
+    block_hash: str
+    timestamp: int
+    fee_pips: int
+    tick_spacing: int
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+    fee_growth_global_0_x128: int
+    fee_growth_global_1_x128: int
+    fee_protocol: int
+    ticks: tuple[tuple[int, TickState], ...]
+
+    def check(self) -> None:
+        """Raise SimulationError unless the tick map closes and explains the active liquidity (design §4.1)."""
+        where = {"pool": self.pair_address, "block": self.block_number}
+        numbers = [tick for tick, _ in self.ticks]
+        if any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)):
+            raise SimulationError("snapshot ticks are not strictly ascending", **where)
+        if any(tick % self.tick_spacing for tick in numbers):
+            raise SimulationError("snapshot has a tick off the spacing", **where)
+        if any(state.liquidity_gross <= 0 for _, state in self.ticks):
+            raise SimulationError("snapshot has an initialised tick without liquidity", **where)
+        total = sum(state.liquidity_net for _, state in self.ticks)
+        if total != 0:
+            raise SimulationError(f"snapshot's sum of liquidity_net is {total}, expected 0", **where)
+        active = sum(state.liquidity_net for tick, state in self.ticks if tick <= self.tick)
+        if active != self.liquidity:
+            raise SimulationError(f"snapshot liquidity is {self.liquidity}, its ticks sum to {active}", **where)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values; every integer that can exceed 2**53 is a decimal string."""
+        return {
+            "chain_id": self.chain_id,
+            "pair_address": self.pair_address,
+            "block_number": self.block_number,
+            "block_hash": self.block_hash,
+            "timestamp": self.timestamp,
+            "fee_pips": self.fee_pips,
+            "tick_spacing": self.tick_spacing,
+            "sqrt_price_x96": str(self.sqrt_price_x96),
+            "tick": self.tick,
+            "liquidity": str(self.liquidity),
+            "fee_growth_global_0_x128": str(self.fee_growth_global_0_x128),
+            "fee_growth_global_1_x128": str(self.fee_growth_global_1_x128),
+            "fee_protocol": self.fee_protocol,
+            "ticks": [
+                [
+                    tick,
+                    str(state.liquidity_gross),
+                    str(state.liquidity_net),
+                    str(state.fee_growth_outside_0_x128),
+                    str(state.fee_growth_outside_1_x128),
+                ]
+                for tick, state in self.ticks
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PoolSnapshot:
+        """Read what `to_json` wrote. Raises SimulationError on a missing or malformed field."""
+        try:
+            return cls(
+                chain_id=int(value["chain_id"]),
+                pair_address=str(value["pair_address"]),
+                block_number=int(value["block_number"]),
+                block_hash=str(value["block_hash"]),
+                timestamp=int(value["timestamp"]),
+                fee_pips=int(value["fee_pips"]),
+                tick_spacing=int(value["tick_spacing"]),
+                sqrt_price_x96=int(value["sqrt_price_x96"]),
+                tick=int(value["tick"]),
+                liquidity=int(value["liquidity"]),
+                fee_growth_global_0_x128=int(value["fee_growth_global_0_x128"]),
+                fee_growth_global_1_x128=int(value["fee_growth_global_1_x128"]),
+                fee_protocol=int(value["fee_protocol"]),
+                ticks=tuple(
+                    (int(tick), TickState(int(gross), int(net), int(outside0), int(outside1)))
+                    for tick, gross, net, outside0, outside1 in value["ticks"]
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SimulationError(f"snapshot is malformed: {error!r}") from error
+
+    def digest(self) -> str:
+        """Return the lowercase hex sha256 of the canonical JSON (sorted keys, no spaces)."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
