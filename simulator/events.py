@@ -20,7 +20,7 @@ class SwapEvent:
 
 @dataclass(frozen=True, slots=True)
 class LiquidityEvent:
-    """A pool's Mint (delta > 0) or Burn (delta <= 0) log. Amounts are unsigned raw units, None where the record has none."""
+    """A pool's Mint (delta > 0) or Burn (delta <= 0) log. Amounts are unsigned raw units, None where not recorded."""
 
     log_index: int
     tick_lower: int

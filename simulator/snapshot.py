@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class PoolSnapshot:
         """Raise SimulationError unless the tick map closes and explains the active liquidity (design §4.1)."""
         where = {"pool": self.pair_address, "block": self.block_number}
         numbers = [tick for tick, _ in self.ticks]
-        if any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)):
+        if any(b <= a for a, b in itertools.pairwise(numbers)):
             raise SimulationError("snapshot ticks are not strictly ascending", **where)
         if any(tick % self.tick_spacing for tick in numbers):
             raise SimulationError("snapshot has a tick off the spacing", **where)
