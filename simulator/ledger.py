@@ -1,0 +1,272 @@
+"""The accounting of one fork: where every wei of a round's result came from.
+
+Two independent accounts of the same change are kept. The balance account closes every position through the pool's own verbs at the
+opening and at the end and values the tokens. The attributed account never looks at those balances: it adds up, interval by interval,
+
+    delta     tokens held x change of their prices
+    LVR       what the positions' own token mix lost against the new prices (loss-versus-rebalancing)
+    fees      growth of fees owed, valued when they accrue
+    swap cost fee and price impact of the plan's own swaps, valued at the base price
+    gas       operations x gas price
+    dust      what minting rounds up
+
+and `change of value = delta - LVR + fees - swap cost - gas - dust` must then hold with residual 0. Every part is computed on its own; none is a
+plug. Values are X192 integers at base-fork prices (`simulator.valuation`); intervals end at marks: opening, effective blocks, every restrike,
+and the end, the same for all participants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from protocol.errors import SimulationError
+from simulator.fork import Fork, amounts_for_liquidity
+from simulator.gas import GasTable
+from simulator.plan import Execution, Plan, execute_plan
+from simulator.portfolio import Portfolio, Range
+from simulator.valuation import Prices
+
+
+@dataclass(frozen=True, slots=True)
+class GasPolicy:
+    """How gas is charged: wei per gas, and raw units of one pool token per wei as a fraction."""
+
+    price_wei: int
+    token_is_0: bool
+    rate_numerator: int
+    rate_denominator: int
+    table: GasTable
+
+    def cost(self, gas: int) -> tuple[int, int]:
+        """Return (amount0, amount1) raw units charged for an amount of gas. Rounding: up, in favour of whoever pays for it."""
+        wei = gas * self.price_wei
+        amount = -(-wei * self.rate_numerator // self.rate_denominator)
+        return (amount, 0) if self.token_is_0 else (0, amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The finished accounting of one fork over one round. Names ending in `_x192` are exact values in the round's numéraire."""
+
+    opening: Portfolio
+    closing: Portfolio
+    w_open_x192: int
+    w_close_x192: int
+    hold_x192: int
+    delta_x192: int
+    lvr_x192: int
+    inventory_drift_x192: int
+    fees_x192: int
+    fees0: int
+    fees1: int
+    swap_cost_x192: int
+    gas: int
+    gas_x192: int
+    dust_x192: int
+    turnover_x192: int
+    rebalances: int
+    in_range_s: int
+    duration_s: int
+    max_share_ppm: int
+    residual_x192: int
+
+    @property
+    def excess_x192(self) -> int:
+        """Change of value without the luck of direction: `e = change of W - sum of x times change of P` (design §4.8)."""
+        return self.w_close_x192 - self.w_open_x192 - self.delta_x192
+
+    @property
+    def divergence_loss_x192(self) -> int:
+        """What holding the opening tokens would have gained over the positions' own mix: LVR less inventory drift."""
+        return self.lvr_x192 - self.inventory_drift_x192
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every field, JSON-ready; integers that can exceed 2**53 as decimal strings."""
+        small = {"rebalances", "in_range_s", "duration_s", "max_share_ppm"}
+        out: dict[str, Any] = {"opening": self.opening.to_json(), "closing": self.closing.to_json()}
+        for f in fields(self):
+            if f.name not in out:
+                value = getattr(self, f.name)
+                out[f.name] = value if f.name in small else str(value)
+        out["excess_x192"] = str(self.excess_x192)
+        out["divergence_loss_x192"] = str(self.divergence_loss_x192)
+        return out
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Running sums of the attributed account."""
+
+    delta: int = 0
+    lvr: int = 0
+    drift: int = 0
+    fees: int = 0
+    fees0: int = 0
+    fees1: int = 0
+    swap_cost: int = 0
+    gas: int = 0
+    gas_value: int = 0
+    dust: int = 0
+    turnover: int = 0
+    rebalances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """Tokens inside positions and fees owed to them, from formulas alone."""
+
+    principal: tuple[int, int]
+    fees: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Account:
+    """A fork together with its running accounts; the only way in which a plan reaches a fork that is scored."""
+
+    fork: Fork
+    gas_policy: GasPolicy
+    prices: Prices
+    timestamp: int
+    opening: Portfolio = field(init=False)
+    _opening_balance: tuple[int, int] = field(init=False)
+    _opening_prices: Prices = field(init=False)
+    _opened_at: int = field(init=False)
+    _exposure: tuple[int, int] = field(init=False)
+    _inside: _Inside = field(init=False)
+    _sums: _Sums = field(init=False, default_factory=_Sums)
+    _in_range_s: int = field(init=False, default=0)
+    _max_share_ppm: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.opening = self.fork.portfolio()
+        self._opening_balance = self.fork.liquidate()
+        self._opening_prices = self.prices
+        self._opened_at = self.timestamp
+        self._remember()
+
+    @property
+    def rebalances(self) -> int:
+        """Plans carried out so far."""
+        return self._sums.rebalances
+
+    def tick_clock(self, timestamp: int) -> None:
+        """Let time pass up to a block's timestamp, before that block's events: time in range counts here."""
+        elapsed = timestamp - self.timestamp
+        if elapsed and self.fork.active_liquidity():
+            self._in_range_s += elapsed
+        self.timestamp = timestamp
+
+    def mark(self, prices: Prices) -> None:
+        """End an interval at these base prices: settle delta, LVR and fees since the last mark, and strike the exposure anew."""
+        before, after = self.prices, prices
+        change = Prices(after.price0_x192 - before.price0_x192, after.price1_x192 - before.price1_x192)
+        opening0, opening1 = self.opening.total
+        x0, x1 = self._exposure
+        self._sums.delta += change.value(x0, x1)
+        self._sums.drift += change.value(x0 - opening0, x1 - opening1)
+        self.prices = prices
+        self._settle(self._inside, _inside(self.fork, self.fork.ranges))
+        self._remember()
+
+    def rebalance(self, plan: Plan, prices: Prices) -> Execution:
+        """Mark at these prices, then carry a plan out and charge what it costs."""
+        self.mark(prices)
+        kept = plan.keep
+        before = _inside(self.fork, kept)
+        execution = execute_plan(self.fork, plan)
+        after = _inside(self.fork, kept)
+        collected = _total((c[1], c[2]) for c in execution.collected)
+        self._settle(before, _Inside(after.principal, _add(after.fees, collected)))
+        self._charge(execution)
+        self._remember()
+        return execution
+
+    def close(self, prices: Prices) -> Ledger:
+        """Mark at the final base prices and return the ledger. Raises SimulationError when the two accounts disagree."""
+        self.mark(prices)
+        s = self._sums
+        w_open = self._opening_prices.value(*self._opening_balance)
+        w_close = prices.value(*self.fork.liquidate()) - s.gas_value
+        attributed = s.delta - s.lvr + s.fees - s.swap_cost - s.gas_value - s.dust
+        residual = (w_close - w_open) - attributed
+        if residual != 0:
+            raise SimulationError(f"balance and attribution disagree by {residual} (X192)")
+        return Ledger(
+            opening=self.opening,
+            closing=self.fork.portfolio(),
+            w_open_x192=w_open,
+            w_close_x192=w_close,
+            hold_x192=prices.value(*self._opening_balance),
+            delta_x192=s.delta,
+            lvr_x192=s.lvr,
+            inventory_drift_x192=s.drift,
+            fees_x192=s.fees,
+            fees0=s.fees0,
+            fees1=s.fees1,
+            swap_cost_x192=s.swap_cost,
+            gas=s.gas,
+            gas_x192=s.gas_value,
+            dust_x192=s.dust,
+            turnover_x192=s.turnover,
+            rebalances=s.rebalances,
+            in_range_s=self._in_range_s,
+            duration_s=self.timestamp - self._opened_at,
+            max_share_ppm=self._max_share_ppm,
+            residual_x192=residual,
+        )
+
+    def _settle(self, before: _Inside, after: _Inside) -> None:
+        """Book the change of principal as LVR and the change of fees as fees, both at the present prices."""
+        self._sums.lvr -= self.prices.value(*_subtract(after.principal, before.principal))
+        fees0, fees1 = _subtract(after.fees, before.fees)
+        self._sums.fees0 += fees0
+        self._sums.fees1 += fees1
+        self._sums.fees += self.prices.value(fees0, fees1)
+
+    def _charge(self, execution: Execution) -> None:
+        s, table = self._sums, self.gas_policy.table
+        gas = table.base + table.close * len(execution.closed) + table.open * len(execution.opened)
+        gas += table.collect * len(execution.collected)
+        if execution.swapped is not None:
+            paid0, paid1 = execution.swapped.amount0, execution.swapped.amount1
+            gas += table.swap
+            s.swap_cost += self.prices.value(paid0, paid1)
+            s.turnover += self.prices.value(max(paid0, 0), max(paid1, 0))
+        for opened in execution.opened:
+            inside = amounts_for_liquidity(self.fork.pool.sqrt_price_x96, opened.range, opened.liquidity)
+            s.dust += self.prices.value(*_subtract((opened.amount0, opened.amount1), inside))
+        s.gas += gas
+        s.gas_value += self.prices.value(*self.gas_policy.cost(gas))
+        s.rebalances += 1
+
+    def _remember(self) -> None:
+        self._inside = _inside(self.fork, self.fork.ranges)
+        inventory = _add(self._inside.principal, self._inside.fees)
+        self._exposure = (self.fork.idle0 + inventory[0], self.fork.idle1 + inventory[1])
+        own, pool = self.fork.active_liquidity(), self.fork.pool.liquidity
+        if own:
+            self._max_share_ppm = max(self._max_share_ppm, own * 1_000_000 // pool)
+
+
+def _inside(fork: Fork, ranges: tuple[Range, ...]) -> _Inside:
+    holdings = [h for h in fork.portfolio().holdings if h.range in set(ranges)]
+    return _Inside(
+        (sum(h.amount0 for h in holdings), sum(h.amount1 for h in holdings)),
+        (sum(h.fees0 for h in holdings), sum(h.fees1 for h in holdings)),
+    )
+
+
+def _add(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] + b[0], a[1] + b[1]
+
+
+def _subtract(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] - b[0], a[1] - b[1]
+
+
+def _total(pairs: Any) -> tuple[int, int]:
+    total = (0, 0)
+    for pair in pairs:
+        total = _add(total, pair)
+    return total

@@ -1,0 +1,355 @@
+"""One round of one job: a pure state machine from an opening, blocks and answers to scores.
+
+    STREAMING --block n--> STREAMING          plans due at n, restrike, events, tripwire
+    STREAMING --checkpoint block--> ASKING    every active participant is shown its own portfolio
+    ASKING --answers--> STREAMING             answers become plans, due at the effective block
+    STREAMING --end block--> FINISHED
+    STREAMING --tripwire--> raises Divergence; the round is inconclusive and nobody is touched
+
+The service that runs a round, the verification of evidence and a miner's back-test all drive this one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+
+from protocol.errors import SimulationError
+from protocol.units import Hotkey
+from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
+from simulator.events import Block, LiquidityEvent, SwapEvent
+from simulator.fork import Fork
+from simulator.ledger import Account, Ledger
+from simulator.opening import RoundOpening
+from simulator.plan import Execution, InvalidPlan, Plan, make_plan
+from simulator.pool import Pool
+from simulator.portfolio import Portfolio
+from simulator.recovery import RecoveredCall, classify_divergence, recover_call
+from simulator.scoring import score_round
+from simulator.valuation import Prices
+
+
+class Outcome(StrEnum):
+    """How a participant's round went, by whose fault (design §4.9)."""
+
+    ACCEPTED = "accepted"  # at least one plan was carried out
+    KEPT = "kept"  # answered, and never changed anything
+    REFUSED = "refused"  # at the first ask: not part of the round
+    TIMEOUT = "timeout"  # at the first ask: not part of the round
+    INVALID = "invalid"  # some answer was invalid: scored, cannot win
+
+
+class Noted(StrEnum):
+    """What one answer to one ask came to."""
+
+    PLANNED = "planned"
+    KEPT = "kept"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    INVALID = "invalid"
+
+
+class Divergence(SimulationError):
+    """The base fork did not land where the chain did. `kind` names the class."""
+
+    def __init__(self, kind: str, **where: object) -> None:
+        super().__init__(f"the base fork diverged from the chain: {kind}", **where)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one participant is shown at a checkpoint."""
+
+    portfolio: Portfolio
+    rebalances: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The real pool at a checkpoint, as the base fork holds it."""
+
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A checkpoint: whom to ask, about which block, and what to show."""
+
+    index: int
+    block_number: int
+    block_hash: str
+    timestamp: int
+    effective_block: int
+    pool: PoolView
+    shown: Mapping[Hotkey, Shown]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerNote:
+    """The verdict on one answer; `plan` where it changes something."""
+
+    noted: Noted
+    detail: str
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantResult:
+    """A participant's round: `score_e18` and `ledger` are None when it was not part of it."""
+
+    hotkey: Hotkey
+    outcome: Outcome
+    score_e18: int | None
+    ledger: Ledger | None
+    is_over_share: bool
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the participant was part of the round."""
+        return self.score_e18 is not None
+
+    @property
+    def can_win(self) -> bool:
+        """Whether the participant may win the round."""
+        return self.is_scored and self.outcome is not Outcome.INVALID
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """A finished round, participants in the order of the opening."""
+
+    participants: tuple[ParticipantResult, ...]
+    benchmark: Ledger
+    end_block: int
+    end_timestamp: int
+    swaps: int
+    liquidity_changes: int
+
+
+class _Stage(Enum):
+    STREAMING = auto()
+    ASKING = auto()
+    FINISHED = auto()
+
+
+@dataclass(slots=True)
+class _Participant:
+    """One participant's fork and standing."""
+
+    account: Account
+    is_asked: bool = True
+    is_out: bool = False
+    outcome: Outcome = Outcome.KEPT
+    pending: Plan | None = None
+    executions: list[Execution] = field(default_factory=list)
+
+
+class Round:
+    """Drives one base fork, one benchmark fork and a fork per participant through the same blocks."""
+
+    def __init__(self, opening: RoundOpening) -> None:
+        opening.snapshot.check()
+        self.opening = opening
+        snapshot, schedule = opening.snapshot, opening.schedule
+        template = Fork.from_opening(snapshot, opening.vault)
+        self._numeraire = opening.numeraire(template.portfolio().total)
+        prices = self._numeraire.prices(snapshot.sqrt_price_x96)
+        self._base = Pool.from_snapshot(snapshot)
+        self._benchmark = self._account(template.copy(), prices)
+        self._participants = {
+            hotkey: _Participant(self._account(template.copy(), prices)) for hotkey in opening.participants
+        }
+        self._block_number = snapshot.block_number
+        self._block_hash = snapshot.block_hash
+        self._timestamp = snapshot.timestamp
+        self._next_restrike = snapshot.timestamp + schedule.restrike_s
+        self._next_checkpoint = 0
+        self._effective_block: int | None = None
+        self._swaps = 0
+        self._liquidity_changes = 0
+        self._stage = _Stage.STREAMING
+        self._enter_checkpoint()
+
+    def _account(self, fork: Fork, prices: Prices) -> Account:
+        return Account(fork, self.opening.gas, prices, self.opening.snapshot.timestamp)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the end block has been applied."""
+        return self._stage is _Stage.FINISHED
+
+    @property
+    def block_number(self) -> int:
+        """The last block applied."""
+        return self._block_number
+
+    @property
+    def pool(self) -> PoolView:
+        """The real pool as it stands on the base fork."""
+        return PoolView(self._base.sqrt_price_x96, self._base.tick, self._base.liquidity)
+
+    def pending_ask(self) -> Ask | None:
+        """Return the checkpoint that waits for answers, or None while blocks are wanted."""
+        if self._stage is not _Stage.ASKING or self._effective_block is None:
+            return None
+        shown = {
+            hotkey: Shown(p.account.fork.portfolio(), p.account.rebalances)
+            for hotkey, p in self._participants.items()
+            if p.is_asked
+        }
+        return Ask(
+            index=self._next_checkpoint - 1,
+            block_number=self._block_number,
+            block_hash=self._block_hash,
+            timestamp=self._timestamp,
+            effective_block=self._effective_block,
+            pool=self.pool,
+            shown=shown,
+        )
+
+    def answer(self, answers: Mapping[Hotkey, Answer]) -> dict[Hotkey, AnswerNote]:
+        """Take the answers to the pending ask; a participant without one has timed out. Returns the verdict on each."""
+        if self._stage is not _Stage.ASKING:
+            raise SimulationError("no checkpoint is waiting for answers", block=self._block_number)
+        is_first = self._next_checkpoint == 1
+        notes = {
+            hotkey: self._note(participant, answers.get(hotkey, NoAnswer("no answer")), is_first=is_first)
+            for hotkey, participant in self._participants.items()
+            if participant.is_asked
+        }
+        self._stage = _Stage.STREAMING
+        return notes
+
+    def _note(self, participant: _Participant, answer: Answer, *, is_first: bool) -> AnswerNote:
+        match answer:
+            case Positions(desired):
+                return self._note_positions(participant, make_plan(participant.account.fork, desired))
+            case Malformed(reason):
+                participant.outcome = Outcome.INVALID
+                return AnswerNote(Noted.INVALID, reason)
+            case Refusal(reason):
+                participant.is_asked = False
+                participant.is_out = is_first
+                participant.outcome = Outcome.REFUSED if is_first else participant.outcome
+                return AnswerNote(Noted.REFUSED, reason)
+            case NoAnswer(reason):
+                participant.is_asked = not is_first
+                participant.is_out = is_first
+                participant.outcome = Outcome.TIMEOUT if is_first else participant.outcome
+                return AnswerNote(Noted.TIMEOUT, reason)
+
+    @staticmethod
+    def _note_positions(participant: _Participant, plan: Plan | InvalidPlan) -> AnswerNote:
+        if isinstance(plan, InvalidPlan):
+            participant.outcome = Outcome.INVALID
+            return AnswerNote(Noted.INVALID, plan.reason)
+        if plan.is_keep:
+            return AnswerNote(Noted.KEPT, "")
+        participant.pending = plan
+        if participant.outcome is Outcome.KEPT:
+            participant.outcome = Outcome.ACCEPTED
+        return AnswerNote(Noted.PLANNED, "", plan)
+
+    def advance(self, block: Block) -> None:
+        """Apply the next block. Raises SimulationError when it is not the next, Divergence when the tripwire fires."""
+        self._check_block(block)
+        active = [self._benchmark, *(p.account for p in self._participants.values() if not p.is_out)]
+        for account in active:
+            account.tick_clock(block.timestamp)
+        self._timestamp = block.timestamp
+        self._mark_if_due(block)
+        for event in block.events:
+            call = self._apply_to_base(block, event)
+            for account in active:
+                account.fork.pool.timestamp = block.timestamp
+                account.fork.apply_foreign(event, call)
+        self._block_number, self._block_hash = block.number, block.block_hash
+        if block.number == self.opening.schedule.end_block(self.opening.snapshot.block_number):
+            self._stage = _Stage.FINISHED
+        else:
+            self._enter_checkpoint()
+
+    def _check_block(self, block: Block) -> None:
+        where = {"pool": self.opening.snapshot.pair_address, "block": block.number}
+        if self._stage is not _Stage.STREAMING:
+            raise SimulationError(f"a block arrived while the round is {self._stage.name.lower()}", **where)
+        if block.number != self._block_number + 1:
+            raise Divergence("missed_block", expected=self._block_number + 1, **where)
+        if block.parent_hash != self._block_hash:
+            raise Divergence("reorg", expected_parent=self._block_hash, parent=block.parent_hash, **where)
+        if block.timestamp < self._timestamp:
+            raise Divergence("clock_went_back", **where)
+
+    def _mark_if_due(self, block: Block) -> None:
+        """Before a block's events: plans that become effective here, and the restrike that all accounts share."""
+        is_effective = block.number == self._effective_block
+        if not is_effective and block.timestamp < self._next_restrike:
+            return
+        prices = self._numeraire.prices(self._base.sqrt_price_x96)
+        self._benchmark.mark(prices)
+        for participant in self._participants.values():
+            plan, participant.pending = participant.pending, (None if is_effective else participant.pending)
+            if participant.is_out:
+                continue
+            if is_effective and plan is not None:
+                participant.executions.append(participant.account.rebalance(plan, prices))
+            else:
+                participant.account.mark(prices)
+        while self._next_restrike <= block.timestamp:
+            self._next_restrike += self.opening.schedule.restrike_s
+
+    def _apply_to_base(self, block: Block, event: SwapEvent | LiquidityEvent) -> RecoveredCall | None:
+        """Apply an event to the base fork; for a swap, return the call that really lands where the chain landed."""
+        self._base.timestamp = block.timestamp
+        where = {"pool": self.opening.snapshot.pair_address, "block": block.number, "log_index": event.log_index}
+        if isinstance(event, LiquidityEvent):
+            self._liquidity_changes += 1
+            self._base.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
+            return None
+        self._swaps += 1
+        call = recover_call(self._base, event)
+        if call is None:
+            raise Divergence(str(classify_divergence(self._base, event)), **where)
+        self._base.swap(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
+        return call
+
+    def _enter_checkpoint(self) -> None:
+        """Enter ASKING when the block just applied is the next checkpoint; each fires once, in order."""
+        schedule, start = self.opening.schedule, self.opening.snapshot.block_number
+        if self._block_number != start + self._next_checkpoint * schedule.checkpoint_interval_blocks:
+            return
+        self._next_checkpoint += 1
+        effective = schedule.effective_block(self._block_number)
+        if effective > schedule.end_block(start):
+            return
+        self._effective_block = effective
+        if any(p.is_asked for p in self._participants.values()):
+            self._stage = _Stage.ASKING
+
+    def result(self) -> RoundResult:
+        """Close every account and return the scores. Raises SimulationError unless the round is finished."""
+        if self._stage is not _Stage.FINISHED:
+            raise SimulationError("the round is not finished", block=self._block_number)
+        prices = self._numeraire.prices(self._base.sqrt_price_x96)
+        benchmark = self._benchmark.close(prices)
+        return RoundResult(
+            participants=tuple(self._participant_result(h, p, prices, benchmark) for h, p in self._participants.items()),
+            benchmark=benchmark,
+            end_block=self._block_number,
+            end_timestamp=self._timestamp,
+            swaps=self._swaps,
+            liquidity_changes=self._liquidity_changes,
+        )
+
+    def _participant_result(
+        self, hotkey: Hotkey, participant: _Participant, prices: Prices, benchmark: Ledger
+    ) -> ParticipantResult:
+        if participant.is_out:
+            return ParticipantResult(hotkey, participant.outcome, None, None, is_over_share=False)
+        ledger = participant.account.close(prices)
+        over = ledger.max_share_ppm > self.opening.max_pool_share_ppm
+        return ParticipantResult(hotkey, participant.outcome, score_round(ledger, benchmark), ledger, is_over_share=over)
