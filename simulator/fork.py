@@ -114,6 +114,10 @@ class Fork:
             if r.tick_lower <= tick < r.tick_upper
         )
 
+    def foreign_liquidity(self) -> int:
+        """Return everybody else's liquidity at the fork's current tick."""
+        return self.pool.liquidity - self.active_liquidity()
+
     def close(self, position_range: Range) -> Closed:
         """Burn a whole position and collect everything it is owed into idle."""
         lower, upper = position_range.tick_lower, position_range.tick_upper

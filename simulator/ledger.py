@@ -150,6 +150,10 @@ class Account:
         """Plans carried out so far."""
         return self._sums.rebalances
 
+    def value(self, prices: Prices) -> int:
+        """Return the portfolio's present X192 value at these prices, gas paid so far deducted."""
+        return prices.value(*self.fork.portfolio().total) - self._sums.gas_value
+
     def tick_clock(self, timestamp: int) -> None:
         """Let time pass up to a block's timestamp, before that block's events: time in range counts here."""
         elapsed = timestamp - self.timestamp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from protocol.errors import ConfigError, SimulationError
@@ -62,6 +62,15 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Entrant:
+    """A miner as it was registered when the round opened; a new registration is a new miner."""
+
+    hotkey: Hotkey
+    uid: int
+    registered_at_block: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundOpening:
     """The settings, the snapshot and the participants of one round."""
 
@@ -76,14 +85,21 @@ class RoundOpening:
     schedule: Schedule
     gas: GasPolicy
     max_pool_share_ppm: int
-    participants: tuple[Hotkey, ...]
+    entrants: tuple[Entrant, ...]
     validator_hotkey: Hotkey
     snapshot: PoolSnapshot
     vault: VaultState
+    snapshot_digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         if len(set(self.participants)) != len(self.participants):
             raise SimulationError("a hotkey takes part twice", round_id=self.round_id)
+        object.__setattr__(self, "snapshot_digest", self.snapshot.digest())  # once, not once per query
+
+    @property
+    def participants(self) -> tuple[Hotkey, ...]:
+        """The hotkeys taking part, in the order of the entrants."""
+        return tuple(entrant.hotkey for entrant in self.entrants)
 
     def numeraire(self, bundle: tuple[int, int]) -> Numeraire:
         """Return the round's unit of value for an opening bundle of (amount0, amount1)."""
@@ -109,7 +125,7 @@ class RoundOpening:
                 "table": asdict(self.gas.table),
             },
             "max_pool_share_ppm": self.max_pool_share_ppm,
-            "participants": list(self.participants),
+            "entrants": [[e.hotkey, e.uid, e.registered_at_block] for e in self.entrants],
             "validator_hotkey": self.validator_hotkey,
             "snapshot": self.snapshot.to_json(),
             "vault": self.vault.to_json(),
@@ -139,7 +155,7 @@ class RoundOpening:
                     table=GasTable(**gas["table"]),
                 ),
                 max_pool_share_ppm=value["max_pool_share_ppm"],
-                participants=tuple(value["participants"]),
+                entrants=tuple(Entrant(*entrant) for entrant in value["entrants"]),
                 validator_hotkey=value["validator_hotkey"],
                 snapshot=PoolSnapshot.from_json(value["snapshot"]),
                 vault=VaultState.from_json(value["vault"]),

@@ -23,10 +23,10 @@ from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
 from simulator.plan import Execution, InvalidPlan, Plan, make_plan
-from simulator.pool import Pool
+from simulator.pool import Pool, PoolRevert
 from simulator.portfolio import Portfolio
-from simulator.recovery import RecoveredCall, classify_divergence, recover_call
-from simulator.scoring import score_round
+from simulator.recovery import RecoveredCall, apply_call, classify_divergence, recover_call
+from simulator.scoring import SCORE_UNIT, score_round
 from simulator.valuation import Prices
 
 
@@ -64,6 +64,7 @@ class Shown:
 
     portfolio: Portfolio
     rebalances: int
+    foreign_liquidity: int  # in range on this participant's fork, its own excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Ask:
     timestamp: int
     effective_block: int
     pool: PoolView
+    opening_total: tuple[int, int]
     shown: Mapping[Hotkey, Shown]
 
 
@@ -192,12 +194,22 @@ class Round:
         """The real pool as it stands on the base fork."""
         return PoolView(self._base.sqrt_price_x96, self._base.tick, self._base.liquidity)
 
+    def values_against_benchmark(self) -> dict[Hotkey, int]:
+        """Return what each participant's portfolio is worth now less the benchmark's, in 1e-18 of the benchmark: for display."""
+        prices = self._numeraire.prices(self._base.sqrt_price_x96)
+        benchmark = self._benchmark.value(prices)
+        return {
+            hotkey: (p.account.value(prices) - benchmark) * SCORE_UNIT // benchmark
+            for hotkey, p in self._participants.items()
+            if not p.is_out
+        }
+
     def pending_ask(self) -> Ask | None:
         """Return the checkpoint that waits for answers, or None while blocks are wanted."""
         if self._stage is not _Stage.ASKING or self._effective_block is None:
             return None
         shown = {
-            hotkey: Shown(p.account.fork.portfolio(), p.account.rebalances)
+            hotkey: Shown(p.account.fork.portfolio(), p.account.rebalances, p.account.fork.foreign_liquidity())
             for hotkey, p in self._participants.items()
             if p.is_asked
         }
@@ -208,6 +220,7 @@ class Round:
             timestamp=self._timestamp,
             effective_block=self._effective_block,
             pool=self.pool,
+            opening_total=self._benchmark.opening.total,
             shown=shown,
         )
 
@@ -308,13 +321,16 @@ class Round:
         where = {"pool": self.opening.snapshot.pair_address, "block": block.number, "log_index": event.log_index}
         if isinstance(event, LiquidityEvent):
             self._liquidity_changes += 1
-            self._base.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
+            try:
+                self._base.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
+            except PoolRevert as revert:
+                raise Divergence("missed_liquidity", reason=revert.reason, **where) from revert
             return None
         self._swaps += 1
         call = recover_call(self._base, event)
         if call is None:
             raise Divergence(str(classify_divergence(self._base, event)), **where)
-        self._base.swap(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
+        apply_call(self._base, call)
         return call
 
     def _enter_checkpoint(self) -> None:

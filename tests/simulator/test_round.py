@@ -1,0 +1,226 @@
+"""The round machine: what fires when, for whom, and what it is worth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.worlds import START_BLOCK, Chain, make_opening, make_snapshot
+
+from protocol.errors import SimulationError
+from protocol.units import Hotkey
+from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
+from simulator.events import Block, SwapEvent
+from simulator.fork import Inventory, virtual_vault
+from simulator.opening import RoundOpening
+from simulator.plan import Desired
+from simulator.portfolio import Range
+from simulator.round import Ask, Divergence, Noted, Outcome, Round, RoundResult
+
+A, B = Hotkey("a"), Hotkey("b")
+UNIT = 10**18
+WIDE = Range(-6000, 6000)
+
+
+def keep(ask: Ask, hotkey: Hotkey) -> Positions:
+    return Positions(tuple(Desired(h.range, h.amount0, h.amount1) for h in ask.shown[hotkey].portfolio.holdings))
+
+
+def world(inventory: Inventory | None = None) -> tuple[Chain, RoundOpening]:
+    snapshot = make_snapshot()
+    inventory = inventory or Inventory(20 * UNIT, 20 * UNIT, ((WIDE, 10 * UNIT, 10 * UNIT),))
+    return Chain(snapshot), make_opening(snapshot, virtual_vault(snapshot, inventory))
+
+
+def play(chain: Chain, engine: Round, *, asks: list[Ask] | None = None, **answers: object) -> RoundResult:
+    """Run a round to its end with a swap each way in every block; `answers` maps a hotkey to answer(ask) or an answer."""
+    step = 0
+    while not engine.is_finished:
+        ask = engine.pending_ask()
+        if ask is not None:
+            if asks is not None:
+                asks.append(ask)
+            given: dict[Hotkey, Answer] = {}
+            for hotkey in ask.shown:
+                answer = answers.get(hotkey, keep)
+                given[hotkey] = answer(ask, hotkey) if callable(answer) else answer  # type: ignore[assignment] # test tables
+            engine.answer(given)
+            continue
+        chain.swap(step % 2 == 0, 3 * UNIT + step * UNIT // 7)
+        engine.advance(chain.block())
+        step += 1
+    return engine.result()
+
+
+def test_checkpoints_fire_once_each_at_their_block_and_none_past_the_end() -> None:
+    chain, opening = world()
+    asks: list[Ask] = []
+    play(chain, Round(opening), asks=asks)
+    assert [(a.index, a.block_number, a.effective_block) for a in asks] == [
+        (0, START_BLOCK, START_BLOCK + 2),
+        (1, START_BLOCK + 4, START_BLOCK + 6),
+        (2, START_BLOCK + 8, START_BLOCK + 10),
+    ]
+
+
+def test_a_checkpoint_whose_effective_block_is_past_the_end_is_not_asked() -> None:
+    chain, opening = world()
+    asks: list[Ask] = []
+    schedule = replace(opening.schedule, length_blocks=9)
+    play(chain, Round(replace(opening, schedule=schedule)), asks=asks)
+    assert [a.block_number for a in asks] == [START_BLOCK, START_BLOCK + 4]
+    chain, opening = world()
+    asks.clear()
+    schedule = replace(opening.schedule, length_blocks=10)
+    play(chain, Round(replace(opening, schedule=schedule)), asks=asks)
+    assert [a.block_number for a in asks] == [START_BLOCK, START_BLOCK + 4, START_BLOCK + 8]
+
+
+def test_keeping_scores_exactly_zero_and_equals_the_benchmark() -> None:
+    chain, opening = world()
+    result = play(chain, Round(opening))
+    assert [(p.hotkey, p.outcome, p.score_e18) for p in result.participants] == [(A, Outcome.KEPT, 0), (B, Outcome.KEPT, 0)]
+    assert result.participants[0].ledger == result.benchmark
+    assert result.benchmark.fees0 > 0 and result.benchmark.lvr_x192 > 0
+
+
+def test_a_plan_takes_effect_at_its_block_before_the_first_event() -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    engine.answer({A: Positions(())})
+    chain.swap(True, UNIT)
+    engine.advance(chain.block())
+    before = engine._participants[A].account.fork.portfolio()
+    assert len(before.holdings) == 1
+    chain.swap(True, UNIT)
+    engine.advance(chain.block())
+    after = engine._participants[A].account.fork.portfolio()
+    assert after.holdings == ()
+    assert (after.idle0, after.idle1) == before.total, "the block's own swap must not have reached the closed position"
+
+
+def test_first_refusal_or_silence_leaves_the_round() -> None:
+    chain, opening = world()
+    result = play(chain, Round(opening), a=Refusal("not my pair"), b=NoAnswer("timeout"))
+    assert [(p.outcome, p.score_e18, p.ledger, p.can_win) for p in result.participants] == [
+        (Outcome.REFUSED, None, None, False),
+        (Outcome.TIMEOUT, None, None, False),
+    ]
+
+
+def test_quitting_later_does_not_stop_the_score() -> None:
+    def narrow_then_quit(ask: Ask, hotkey: Hotkey) -> Answer:
+        if ask.index == 0:
+            return Positions((Desired(Range(-60, 60), 5 * UNIT, 5 * UNIT),))
+        return Refusal("I see that I lose")
+
+    chain, opening = world()
+    asks: list[Ask] = []
+    quitter = play(chain, Round(opening), asks=asks, a=narrow_then_quit)
+    assert [A in ask.shown for ask in asks] == [True, True, False], "a quitter is not asked again"
+
+    def narrow_then_keep(ask: Ask, hotkey: Hotkey) -> Answer:
+        return narrow_then_quit(ask, hotkey) if ask.index == 0 else keep(ask, hotkey)
+
+    chain, opening = world()
+    stayer = play(chain, Round(opening), a=narrow_then_keep)
+    assert quitter.participants[0].score_e18 == stayer.participants[0].score_e18 != 0
+
+
+def test_an_invalid_answer_is_scored_and_cannot_win() -> None:
+    def greedy(ask: Ask, hotkey: Hotkey) -> Answer:
+        return Positions((Desired(WIDE, 10**30, 10**30),))
+
+    chain, opening = world()
+    result = play(chain, Round(opening), a=greedy, b=Malformed("not JSON"))
+    assert [(p.outcome, p.score_e18, p.can_win) for p in result.participants] == [(Outcome.INVALID, 0, False)] * 2
+
+
+def test_one_invalid_answer_taints_the_round_whatever_follows() -> None:
+    def first_bad(ask: Ask, hotkey: Hotkey) -> Answer:
+        return Malformed("x") if ask.index == 0 else Positions(())
+
+    chain, opening = world()
+    result = play(chain, Round(opening), a=first_bad)
+    assert result.participants[0].outcome is Outcome.INVALID
+    assert result.participants[0].ledger is not None and result.participants[0].ledger.rebalances == 1
+
+
+def test_participants_never_touch_each_other() -> None:
+    def narrow(ask: Ask, hotkey: Hotkey) -> Answer:
+        return Positions((Desired(Range(-120, 120), 9 * UNIT, 9 * UNIT),))
+
+    chain, opening = world()
+    alone = play(chain, Round(opening), a=keep, b=NoAnswer(""))
+    chain, opening = world()
+    together = play(chain, Round(opening), a=keep, b=narrow)
+    assert alone.participants[0] == together.participants[0]
+    assert together.participants[1].score_e18 != 0
+
+
+def test_answers_are_taken_only_when_asked_and_blocks_only_when_streaming() -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    with pytest.raises(SimulationError, match="while the round is asking"):
+        engine.advance(chain.block())
+    engine.answer({})
+    with pytest.raises(SimulationError, match="no checkpoint is waiting"):
+        engine.answer({})
+    with pytest.raises(SimulationError, match="not finished"):
+        engine.result()
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        ("missed_block", lambda block: replace(block, number=block.number + 1)),
+        ("reorg", lambda block: replace(block, parent_hash="0x" + "f" * 64)),
+        ("clock_went_back", lambda block: replace(block, timestamp=5)),
+    ],
+)
+def test_a_block_that_does_not_follow_is_a_divergence(kind: str, spoil: object) -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    engine.answer({})
+    block: Block = spoil(chain.block())  # type: ignore[operator] # a table of lambdas
+    with pytest.raises(Divergence) as caught:
+        engine.advance(block)
+    assert caught.value.kind == kind
+
+
+def test_the_tripwire_stops_at_a_swap_that_cannot_be_reproduced() -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    engine.answer({})
+    event = chain.swap(True, UNIT)
+    block = replace(chain.block(), events=(replace(event, amount1=event.amount1 - 1),))
+    with pytest.raises(Divergence) as caught:
+        engine.advance(block)
+    assert caught.value.where["log_index"] == 0
+
+
+def test_a_dropped_event_is_noticed_at_the_next_swap() -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    engine.answer({})
+    chain.change_liquidity(-600, 600, 10**20)
+    chain.swap(False, UNIT)
+    block = chain.block()
+    with pytest.raises(Divergence):
+        engine.advance(replace(block, events=tuple(e for e in block.events if isinstance(e, SwapEvent))))
+
+
+def test_the_vault_is_absent_from_the_base_fork() -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    assert engine.pool.liquidity == opening.snapshot.liquidity
+    assert engine._benchmark.fork.pool.liquidity > opening.snapshot.liquidity
+
+
+def test_noted_verdicts() -> None:
+    chain, opening = world()
+    engine = Round(opening)
+    ask = engine.pending_ask()
+    assert ask is not None
+    notes = engine.answer({A: keep(ask, A), B: Positions(())})
+    assert {h: n.noted for h, n in notes.items()} == {A: Noted.KEPT, B: Noted.PLANNED}
