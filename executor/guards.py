@@ -1,4 +1,6 @@
-"""What a plan must pass before it may become an intent. Pure: values in, Allowed or Refused out; a bad plan is refused, never clamped."""
+"""What a plan must pass before it may become an intent. Pure: values in, Allowed or Refused out; a bad plan is
+refused, never clamped.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,12 @@ def check(proposal: Proposal, limits: Limits) -> Verdict:
     Rounding:   shares are floored
     Source:     execution reference §10
     """
-    for reason in (_count(proposal, limits), _width(proposal, limits), _swap(proposal, limits), _share(proposal, limits)):
+    for reason in (
+        _count(proposal, limits),
+        _width(proposal, limits),
+        _swap(proposal, limits),
+        _share(proposal, limits),
+    ):
         if reason is not None:
             return Refused(reason)
     return Allowed()
@@ -84,7 +91,9 @@ def _swap(proposal: Proposal, limits: Limits) -> str | None:
     bought = proposal.plan.swap.amount_out
     swapped = prices.value(0, bought) if proposal.plan.swap.zero_for_one else prices.value(bought, 0)
     share = swapped * _MILLION // max(prices.value(*proposal.portfolio.total), 1)
-    return None if share <= limits.max_swap_ppm else f"swaps {share} ppm of the portfolio, at most {limits.max_swap_ppm}"
+    return (
+        None if share <= limits.max_swap_ppm else f"swaps {share} ppm of the portfolio, at most {limits.max_swap_ppm}"
+    )
 
 
 def _share(proposal: Proposal, limits: Limits) -> str | None:
@@ -97,4 +106,8 @@ def _share(proposal: Proposal, limits: Limits) -> str | None:
             lower, upper = get_sqrt_ratio_at_tick(d.range.tick_lower), get_sqrt_ratio_at_tick(d.range.tick_upper)
             own += get_liquidity_for_amounts(proposal.sqrt_price_x96, lower, upper, d.amount0, d.amount1)
     share = own * _MILLION // max(proposal.foreign_liquidity + own, 1)
-    return None if share <= limits.max_pool_share_ppm else f"in-range share {share} ppm, at most {limits.max_pool_share_ppm}"
+    return (
+        None
+        if share <= limits.max_pool_share_ppm
+        else f"in-range share {share} ppm, at most {limits.max_pool_share_ppm}"
+    )

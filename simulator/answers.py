@@ -45,8 +45,10 @@ Answer: TypeAlias = Positions | Refusal | NoAnswer | Malformed
 def read_answer(query: RebalanceQuery, body: bytes | None, reason: str = "no answer") -> Answer:
     """Return what a response body says.
 
-    Parameters: query  as it was sent   ·   body  raw bytes whose signature has been verified, or None   ·   reason  why there is no body
-    Returns:    NoAnswer for None and for an accepted answer without positions; Malformed for anything outside the protocol
+    Parameters: query  as it was sent   ·   body  raw bytes whose signature has been verified, or None   ·   reason
+    why there is no body
+    Returns:    NoAnswer for None and for an accepted answer without positions; Malformed for anything outside the
+                protocol
     Source:     design §4.6, §4.9; network reference §5
     """
     if body is None:

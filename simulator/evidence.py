@@ -1,6 +1,7 @@
 """Everything needed to recompute a round's scores, in one canonical document.
 
-The document is canonical JSON (sorted keys, no spaces, ASCII). Its sha256 is the evidence digest, which the validator's hotkey signs. A reader
+The document is canonical JSON (sorted keys, no spaces, ASCII). Its sha256 is the evidence digest, which the
+validator's hotkey signs. A reader
 accepts only bytes that are exactly the canonical form of what they say, so that no flipped bit can hide.
 """
 
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from protocol.errors import RemoteError, SimulationError
+from protocol.signing import Signature, verify_request_evidence, verify_response
 from protocol.units import Hotkey
+from protocol.wire import REBALANCE_PATH
 from simulator.answers import Answer, read_answer, request_bytes
 from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.opening import RoundOpening
@@ -25,31 +28,33 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """One participant's reply to one ask, as it came over the wire. `response_*` are None when nothing that counts arrived.
+    """One ask to one participant and what came of it, as it went over the wire.
 
-    `response_body` holds the raw bytes as Latin-1, so that any byte string has exactly one spelling here.
+    Signatures are None where nothing was sent or nothing that counts came back. `response_body` holds the raw bytes as
+    Latin-1, so that any
+    byte string has exactly one spelling here. `noted` and `detail` are the verdict.
     """
 
     hotkey: Hotkey
     nonce_ns: int
-    request_signature: str
+    request_signature: Signature | None
     response_body: str | None
-    response_signature: str | None
-    crypto_type: int
-    reason: str
+    response_signature: Signature | None
     noted: str
     detail: str
 
     def to_json(self) -> list[Any]:
         """Return the record as a JSON array, in the order of the fields."""
+        signatures = [
+            None if s is None else [s.signature, s.crypto_type]
+            for s in (self.request_signature, self.response_signature)
+        ]
         return [
             self.hotkey,
             str(self.nonce_ns),
-            self.request_signature,
+            signatures[0],
             self.response_body,
-            self.response_signature,
-            self.crypto_type,
-            self.reason,
+            signatures[1],
             self.noted,
             self.detail,
         ]
@@ -57,13 +62,16 @@ class AnswerRecord:
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> AnswerRecord:
         """Read what `to_json` wrote."""
-        hotkey, nonce_ns, *rest = value
-        return cls(Hotkey(hotkey), int(nonce_ns), *rest)
+        hotkey, nonce_ns, request, body, response, noted, detail = value
+        signatures = [None if s is None else Signature(*s) for s in (request, response)]
+        return cls(Hotkey(hotkey), int(nonce_ns), signatures[0], body, signatures[1], noted, detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The inputs of a round and the results claimed for it. `answers` holds one tuple per ask, in the order of the asks."""
+    """The inputs of a round and the results claimed for it. `answers` holds one tuple per ask, in the order of the
+    asks.
+    """
 
     code_version: str
     opening: RoundOpening
@@ -116,7 +124,13 @@ def canonical(value: Any) -> bytes:
 
 def block_to_json(block: Block) -> list[Any]:
     """Return a block as a JSON array: number, hash, parent hash, timestamp, events."""
-    return [block.number, block.block_hash, block.parent_hash, block.timestamp, [_event_to_json(e) for e in block.events]]
+    return [
+        block.number,
+        block.block_hash,
+        block.parent_hash,
+        block.timestamp,
+        [_event_to_json(e) for e in block.events],
+    ]
 
 
 def block_from_json(value: Sequence[Any]) -> Block:
@@ -145,8 +159,12 @@ def _event_from_json(value: Sequence[Any]) -> PoolEvent:
     return LiquidityEvent(log_index, tick_lower, tick_upper, int(delta), amount0, amount1)
 
 
-def results_to_json(result: RoundResult, winner: Hotkey | None, combined_before: Mapping[Hotkey, int]) -> dict[str, Any]:
-    """Return the claimed results of a round: every score with its whole ledger, the winner and what ties were broken by."""
+def results_to_json(
+    result: RoundResult, winner: Hotkey | None, combined_before: Mapping[Hotkey, int]
+) -> dict[str, Any]:
+    """Return the claimed results of a round: every score with its whole ledger, the winner and what ties were broken
+    by.
+    """
     return {
         "participants": [
             {
@@ -169,16 +187,6 @@ def results_to_json(result: RoundResult, winner: Hotkey | None, combined_before:
     }
 
 
-class SignatureCheck(Protocol):
-    """How signatures are verified; raises RemoteError when one is not what it claims to be."""
-
-    def request(self, record: AnswerRecord, body: bytes, validator: Hotkey) -> None:
-        """Check the validator's signature over a request."""
-
-    def response(self, record: AnswerRecord, request_body: bytes, response_body: bytes, validator: Hotkey) -> None:
-        """Check a miner's signature over its response to that request."""
-
-
 class WinnerRule(Protocol):
     """How a round's winner is chosen."""
 
@@ -187,18 +195,19 @@ class WinnerRule(Protocol):
     ) -> Hotkey | None: ...
 
 
-def verify(evidence: Evidence, signatures: SignatureCheck, pick_winner: WinnerRule) -> RoundResult:
+def verify(evidence: Evidence, pick_winner: WinnerRule) -> RoundResult:
     """Recompute a round from its evidence and compare everything claimed.
 
     Returns:    the recomputed result, equal bit for bit to the one claimed
-    Raises:     SimulationError naming the first thing that differs: a signature, a verdict, a block, a score, a ledger entry
+    Raises:     SimulationError naming the first thing that differs: a signature, a verdict, a block, a score, a ledger
+                entry
     Source:     design §4.12
     """
     engine, asks = Round(evidence.opening), iter(evidence.answers)
-    _answer_pending(engine, evidence.opening, asks, signatures)
+    _answer_pending(engine, evidence.opening, asks)
     for block in evidence.blocks:
         engine.advance(block)
-        _answer_pending(engine, evidence.opening, asks, signatures)
+        _answer_pending(engine, evidence.opening, asks)
     if next(asks, None) is not None:
         raise SimulationError("evidence holds answers to a checkpoint that was never asked")
     result = engine.result()
@@ -206,33 +215,57 @@ def verify(evidence: Evidence, signatures: SignatureCheck, pick_winner: WinnerRu
     recomputed = results_to_json(result, pick_winner(evidence.opening, result, combined), combined)
     difference = first_difference(recomputed, evidence.results, "results")
     if difference is not None:
-        raise SimulationError(f"claimed and recomputed results differ at {difference}", round_id=evidence.opening.round_id)
+        raise SimulationError(
+            f"claimed and recomputed results differ at {difference}", round_id=evidence.opening.round_id
+        )
     return result
 
 
-def _answer_pending(
-    engine: Round, opening: RoundOpening, asks: Any, signatures: SignatureCheck
-) -> None:
+def _answer_pending(engine: Round, opening: RoundOpening, asks: Iterator[tuple[AnswerRecord, ...]]) -> None:
     ask = engine.pending_ask()
     if ask is None:
         return
-    records: tuple[AnswerRecord, ...] | None = next(asks, None)
+    records = next(asks, None)
     if records is None or [r.hotkey for r in records] != list(ask.shown):
         raise SimulationError("evidence does not hold the answers of everyone asked", checkpoint=ask.index)
     answers: dict[Hotkey, Answer] = {}
     for record in records:
         query = build_query(opening, ask, record.hotkey)
-        body = request_bytes(query)
         response = None if record.response_body is None else record.response_body.encode("latin-1")
         try:
-            signatures.request(record, body, opening.validator_hotkey)
-            if response is not None:
-                signatures.response(record, body, response, opening.validator_hotkey)
+            _check_signatures(record, request_bytes(query), response, opening.validator_hotkey)
         except RemoteError as error:
             raise SimulationError(f"a signature does not verify: {error}", hotkey=record.hotkey) from error
-        answers[record.hotkey] = read_answer(query, response, record.reason)
+        answers[record.hotkey] = read_answer(query, response, record.detail)
     for hotkey, note in engine.answer(answers).items():
         _compare_note(note, next(r for r in records if r.hotkey == hotkey), ask.index)
+
+
+def _check_signatures(record: AnswerRecord, request: bytes, response: bytes | None, validator: Hotkey) -> None:
+    """Raise RemoteError unless the validator signed this request and the miner this response to it."""
+    if record.request_signature is not None:
+        verify_request_evidence(
+            record.request_signature,
+            request,
+            path=REBALANCE_PATH,
+            sender=validator,
+            receiver=record.hotkey,
+            nonce_ns=record.nonce_ns,
+        )
+    if (response is None) != (record.response_signature is None):
+        raise RemoteError("a response and its signature go together")
+    if response is not None and record.response_signature is not None:
+        if record.request_signature is None:
+            raise RemoteError("a response to a request that was never signed")
+        verify_response(
+            record.response_signature,
+            response,
+            path=REBALANCE_PATH,
+            request_body=request,
+            nonce_ns=record.nonce_ns,
+            miner=record.hotkey,
+            receiver=validator,
+        )
 
 
 def _compare_note(note: AnswerNote, record: AnswerRecord, index: int) -> None:

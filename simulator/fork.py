@@ -33,7 +33,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A position that was minted: what was paid (rounded up), which can exceed by a unit what burning it would return."""
+    """A minted position: what was paid (rounded up), which can exceed by a unit what burning it would return."""
 
     range: Range
     liquidity: int
@@ -66,7 +66,8 @@ class Fork:
     def from_opening(cls, snapshot: PoolSnapshot, vault: VaultState) -> Fork:
         """Return the fork at a round's opening.
 
-        A virtual vault's liquidity is added to the pool with fresh fee checkpoints; a real vault's is already in the ticks and only
+        A virtual vault's liquidity is added to the pool with fresh fee checkpoints; a real vault's is already in the
+        ticks and only
         its ownership and fee checkpoints are attached.
         """
         vault.check(snapshot.tick_spacing)
@@ -95,7 +96,9 @@ class Fork:
         return tuple(sorted(self._ranges))
 
     def portfolio(self) -> Portfolio:
-        """Return the portfolio at the fork's present price: amounts floored as a burn would, fees floored as a collect would."""
+        """Return the portfolio at the fork's present price: amounts floored as a burn would, fees floored as a collect
+        would.
+        """
         return Portfolio(self.idle0, self.idle1, tuple(self._holding(r) for r in self.ranges))
 
     def _holding(self, position_range: Range) -> Holding:
@@ -211,7 +214,8 @@ def amounts_for_liquidity(sqrt_price_x96: int, position_range: Range, liquidity:
 def virtual_vault(snapshot: PoolSnapshot, inventory: Inventory) -> VaultState:
     """Return a virtual vault that has just minted its opening positions from its inventory at the snapshot's price.
 
-    A position that the amounts cannot buy is left out and its tokens stay idle. Raises SimulationError when the positions ask for
+    A position that the amounts cannot buy is left out and its tokens stay idle. Raises SimulationError when the
+    positions ask for
     more than the inventory holds.
     """
     fork = Fork(Pool.from_snapshot(snapshot), inventory.amount0, inventory.amount1, ())

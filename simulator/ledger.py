@@ -1,7 +1,9 @@
 """The accounting of one fork: where every wei of a round's result came from.
 
-Two independent accounts of the same change are kept. The balance account closes every position through the pool's own verbs at the
-opening and at the end and values the tokens. The attributed account never looks at those balances: it adds up, interval by interval,
+Two independent accounts of the same change are kept. The balance account closes every position through the pool's own
+verbs at the
+opening and at the end and values the tokens. The attributed account never looks at those balances: it adds up,
+interval by interval,
 
     delta     tokens held x change of their prices
     LVR       what the positions' own token mix lost against the new prices (loss-versus-rebalancing)
@@ -10,8 +12,10 @@ opening and at the end and values the tokens. The attributed account never looks
     gas       operations x gas price
     dust      what minting rounds up
 
-and `change of value = delta - LVR + fees - swap cost - gas - dust` must then hold with residual 0. Every part is computed on its own; none is a
-plug. Values are X192 integers at base-fork prices (`simulator.valuation`); intervals end at marks: opening, effective blocks, every restrike,
+and `change of value = delta - LVR + fees - swap cost - gas - dust` must then hold with residual 0. Every part is
+computed on its own; none is a
+plug. Values are X192 integers at base-fork prices (`simulator.valuation`); intervals end at marks: opening, effective
+blocks, every restrike,
 and the end, the same for all participants.
 """
 
@@ -39,7 +43,9 @@ class GasPolicy:
     table: GasTable
 
     def cost(self, gas: int) -> tuple[int, int]:
-        """Return (amount0, amount1) raw units charged for an amount of gas. Rounding: up, in favour of whoever pays for it."""
+        """Return (amount0, amount1) raw units charged for an amount of gas. Rounding: up, in favour of whoever pays
+        for it.
+        """
         wei = gas * self.price_wei
         amount = -(-wei * self.rate_numerator // self.rate_denominator)
         return (amount, 0) if self.token_is_0 else (0, amount)
@@ -47,7 +53,9 @@ class GasPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The finished accounting of one fork over one round. Names ending in `_x192` are exact values in the round's numéraire."""
+    """The finished accounting of one fork over one round. Names ending in `_x192` are exact values in the round's
+    numéraire.
+    """
 
     opening: Portfolio
     closing: Portfolio
@@ -73,7 +81,7 @@ class Ledger:
 
     @property
     def excess_x192(self) -> int:
-        """Change of value without the luck of direction: `e = change of W - sum of x times change of P` (design §4.8)."""
+        """Change of value without the luck of direction: `e = ΔW - Σ x·ΔP` (design §4.8)."""
         return self.w_close_x192 - self.w_open_x192 - self.delta_x192
 
     @property
@@ -162,7 +170,9 @@ class Account:
         self.timestamp = timestamp
 
     def mark(self, prices: Prices) -> None:
-        """End an interval at these base prices: settle delta, LVR and fees since the last mark, and strike the exposure anew."""
+        """End an interval at these base prices: settle delta, LVR and fees since the last mark, and strike the
+        exposure anew.
+        """
         before, after = self.prices, prices
         change = Prices(after.price0_x192 - before.price0_x192, after.price1_x192 - before.price1_x192)
         opening0, opening1 = self.opening.total
@@ -187,7 +197,7 @@ class Account:
         return execution
 
     def close(self, prices: Prices) -> Ledger:
-        """Mark at the final base prices and return the ledger. Raises SimulationError when the two accounts disagree."""
+        """Mark at the final base prices and return the ledger. Raises SimulationError if the two accounts disagree."""
         self.mark(prices)
         s = self._sums
         w_open = self._opening_prices.value(*self._opening_balance)

@@ -1,4 +1,6 @@
-"""Everything that is fixed when a round opens. A round's result depends on this, the blocks and the answers, and on nothing else."""
+"""Everything that is fixed when a round opens. A round's result depends on this, the blocks and the answers, and on
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,9 @@ class Schedule:
             raise ConfigError("checkpoint_interval_blocks must be at least 1")
         if schedule.delay_blocks > checkpoint_interval_blocks:
             raise ConfigError(
-                f"checkpoint_interval_blocks {checkpoint_interval_blocks} is shorter than the {schedule.delay_blocks} blocks "
-                f"in which a plan takes effect (deadline {deadline_s} s at {block_time_s} s a block); raise it or lower the deadline"
+                f"checkpoint_interval_blocks {checkpoint_interval_blocks} is shorter than the "
+                f"{schedule.delay_blocks} blocks in which a plan takes effect (deadline {deadline_s} s at "
+                f"{block_time_s} s a block); raise it or lower the deadline"
             )
         if schedule.delay_blocks > schedule.length_blocks:
             raise ConfigError(

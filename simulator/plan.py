@@ -1,6 +1,8 @@
-"""From what a miner desires to what happens: one function to plan and one to execute, for evaluation, back-test and executor alike.
+"""From what a miner desires to what happens: one function to plan and one to execute, for evaluation, back-test and
+executor alike.
 
-A plan closes positions, makes at most one swap, and opens positions. It is judged on the portfolio that was shown; it is executed later,
+A plan closes positions, makes at most one swap, and opens positions. It is judged on the portfolio that was shown; it
+is executed later,
 at the effective block, on what is then owned.
 """
 
@@ -115,9 +117,12 @@ def check_desired(desired: Sequence[Desired], tick_spacing: int) -> str | None:
 def make_plan(fork: Fork, desired: Sequence[Desired]) -> Plan | InvalidPlan:
     """Turn desired positions into a plan, judged on the fork exactly as it stands now (the portfolio shown).
 
-    Parameters: fork  at the checkpoint, not changed   ·   desired  the miner's whole wish; what it does not repeat is closed
-    Returns:    a Plan, or InvalidPlan with one line. A position equal in ticks and both allocations to one shown is kept. The opens
-                must be covered on each side by idle + closed principal and fees; the fees of kept positions are drawn on only when
+    Parameters: fork  at the checkpoint, not changed   ·   desired  the miner's whole wish; what it does not repeat is
+    closed
+    Returns:    a Plan, or InvalidPlan with one line. A position equal in ticks and both allocations to one shown is
+                kept. The opens
+                must be covered on each side by idle + closed principal and fees; the fees of kept positions are drawn
+                on only when
                 that is not enough; a shortfall of one token may be bought with what the opens leave of the other.
     Rounding:   shown amounts are floored; the swap's cost is the pool's own (rounded up)
     Source:     design §4.6
@@ -187,8 +192,10 @@ def execute_plan(fork: Fork, plan: Plan) -> Execution:
     """Carry out a plan on a fork as it stands at the effective block.
 
     Parameters: fork  changed in place   ·   plan  made on the same fork at the checkpoint, no other plan in between
-    Returns:    what happened. Closes first; then the swap, of the shortfall that was shown or the present one if that is smaller,
-                never spending more than is owned; then each side's allocations scaled down (floor) to what is then owned; liquidity
+    Returns:    what happened. Closes first; then the swap, of the shortfall that was shown or the present one if that
+                is smaller,
+                never spending more than is owned; then each side's allocations scaled down (floor) to what is then
+                owned; liquidity
                 by the position manager's rule; leftovers stay idle. An open that buys no liquidity is skipped.
     Raises:     SimulationError when the fork contradicts the plan (ours, never the miner's fault)
     Source:     design §4.6

@@ -89,7 +89,8 @@ class VaultPosition:
 class VaultState:
     """A vault at a snapshot.
 
-    `in_pool` says whether the snapshot's ticks already contain these positions (a real vault) or not (a virtual one, which
+    `in_pool` says whether the snapshot's ticks already contain these positions (a real vault) or not (a virtual one,
+    which
     exists on the forks only and never on the base fork).
     """
 

@@ -195,7 +195,9 @@ class Round:
         return PoolView(self._base.sqrt_price_x96, self._base.tick, self._base.liquidity)
 
     def values_against_benchmark(self) -> dict[Hotkey, int]:
-        """Return what each participant's portfolio is worth now less the benchmark's, in 1e-18 of the benchmark: for display."""
+        """Return what each participant's portfolio is worth now less the benchmark's, in 1e-18 of the benchmark: for
+        display.
+        """
         prices = self._numeraire.prices(self._base.sqrt_price_x96)
         benchmark = self._benchmark.value(prices)
         return {
@@ -353,7 +355,9 @@ class Round:
         prices = self._numeraire.prices(self._base.sqrt_price_x96)
         benchmark = self._benchmark.close(prices)
         return RoundResult(
-            participants=tuple(self._participant_result(h, p, prices, benchmark) for h, p in self._participants.items()),
+            participants=tuple(
+                self._participant_result(h, p, prices, benchmark) for h, p in self._participants.items()
+            ),
             benchmark=benchmark,
             end_block=self._block_number,
             end_timestamp=self._timestamp,
@@ -368,4 +372,6 @@ class Round:
             return ParticipantResult(hotkey, participant.outcome, None, None, is_over_share=False)
         ledger = participant.account.close(prices)
         over = ledger.max_share_ppm > self.opening.max_pool_share_ppm
-        return ParticipantResult(hotkey, participant.outcome, score_round(ledger, benchmark), ledger, is_over_share=over)
+        return ParticipantResult(
+            hotkey, participant.outcome, score_round(ledger, benchmark), ledger, is_over_share=over
+        )

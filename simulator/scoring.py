@@ -12,7 +12,8 @@ def score_round(ledger: Ledger, benchmark: Ledger) -> int:
     """Return a participant's score: how much more its decisions earned than the untouched portfolio, per opening value.
 
     Parameters: ledger, benchmark  two ledgers of one round: same opening, same marks, same numéraire (X192 values)
-    Returns:    (e - e_benchmark) / W_open in 1e-18 units, where e = change of W - sum of x times change of P. Positive beats the
+    Returns:    (e - e_benchmark) / W_open in 1e-18 units, where e = change of W - sum of x times change of P. Positive
+                beats the
                 benchmark. The same for both targets: what differs is the numéraire in which the ledgers were kept.
     Rounding:   toward zero, so that exchanging the two ledgers negates the score
     Raises:     SimulationError when the ledgers do not open with the same value, or with none

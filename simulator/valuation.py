@@ -1,6 +1,7 @@
 """What tokens are worth, in exact integers.
 
-A value is an integer in X192: `amount0 * price0_x192 + amount1 * price1_x192`. Prices are integers fixed once per price of the base fork,
+A value is an integer in X192: `amount0 * price0_x192 + amount1 * price1_x192`. Prices are integers fixed once per
+price of the base fork,
 so every sum and difference of values is exact, and two machines always agree.
 """
 
@@ -52,7 +53,8 @@ class Numeraire:
         """Return both prices at a pool price.
 
         Parameters: sqrt_price_x96  Q64.96 of the base fork, > 0
-        Returns:    X192 prices. `max_value`: the quote token is worth exactly 2**192. `pol`: both prices are divided by the value of
+        Returns:    X192 prices. `max_value`: the quote token is worth exactly 2**192. `pol`: both prices are divided
+                    by the value of
                     the opening bundle relative to its opening value, so that the bundle itself never gains or loses.
         Rounding:   token0 in token1 is exact; token1 in token0 and the pol quotients are floored, once per price.
         Raises:     ZeroDivisionError never for a reachable price and a non-empty bundle

@@ -24,7 +24,9 @@ class RoundOpened:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A checkpoint has been answered: how many answers of each kind, and where everyone stands (1e-18 of the benchmark's value)."""
+    """A checkpoint has been answered: how many answers of each kind, and where everyone stands (1e-18 of the
+    benchmark's value).
+    """
 
     job_id: str
     round_id: str

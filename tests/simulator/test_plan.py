@@ -222,7 +222,9 @@ def test_scaling_never_exceeds_what_is_owned_and_wastes_less_than_a_wei_each(
 
 @given(data=st.data())
 def test_no_plan_creates_or_loses_tokens(data: st.DataObject) -> None:
-    """Whatever is wished: a plan moves tokens between idle and positions; only its swap exchanges them, only mints round up."""
+    """Whatever is wished: a plan moves tokens between idle and positions; only its swap exchanges them, only mints
+    round up.
+    """
     fork = make_fork(3 * UNIT, 2 * UNIT, (WIDE, 4 * UNIT, 4 * UNIT), (NARROW, UNIT, UNIT))
     earn(fork)
     ranges = data.draw(st.lists(st.sampled_from([WIDE, NARROW, ABOVE, BELOW, Range(-600, 0)]), unique=True, max_size=4))
@@ -244,5 +246,7 @@ def test_no_plan_creates_or_loses_tokens(data: st.DataObject) -> None:
         lost = before[side] - swapped[side] - after[side]
         if execution.swapped is None or not plan.keep:
             assert 0 <= lost <= len(execution.opened)
-    assert all(fork.pool.positions[("vault", r.tick_lower, r.tick_upper)].liquidity == v for r, v in kept_before.items())
+    assert all(
+        fork.pool.positions[("vault", r.tick_lower, r.tick_upper)].liquidity == v for r, v in kept_before.items()
+    )
     assert set(fork.ranges) == set(plan.keep) | {o.range for o in execution.opened}

@@ -33,7 +33,7 @@ def world(inventory: Inventory | None = None) -> tuple[Chain, RoundOpening]:
 
 
 def play(chain: Chain, engine: Round, *, asks: list[Ask] | None = None, **answers: object) -> RoundResult:
-    """Run a round to its end with a swap each way in every block; `answers` maps a hotkey to answer(ask) or an answer."""
+    """Run a round to its end, a swap in every block; `answers` maps a hotkey to answer(ask, hotkey) or an answer."""
     step = 0
     while not engine.is_finished:
         ask = engine.pending_ask()
@@ -79,7 +79,10 @@ def test_a_checkpoint_whose_effective_block_is_past_the_end_is_not_asked() -> No
 def test_keeping_scores_exactly_zero_and_equals_the_benchmark() -> None:
     chain, opening = world()
     result = play(chain, Round(opening))
-    assert [(p.hotkey, p.outcome, p.score_e18) for p in result.participants] == [(A, Outcome.KEPT, 0), (B, Outcome.KEPT, 0)]
+    assert [(p.hotkey, p.outcome, p.score_e18) for p in result.participants] == [
+        (A, Outcome.KEPT, 0),
+        (B, Outcome.KEPT, 0),
+    ]
     assert result.participants[0].ledger == result.benchmark
     assert result.benchmark.fees0 > 0 and result.benchmark.lvr_x192 > 0
 
@@ -211,14 +214,14 @@ def test_a_dropped_event_is_noticed_at_the_next_swap() -> None:
 
 
 def test_the_vault_is_absent_from_the_base_fork() -> None:
-    chain, opening = world()
+    _chain, opening = world()
     engine = Round(opening)
     assert engine.pool.liquidity == opening.snapshot.liquidity
     assert engine._benchmark.fork.pool.liquidity > opening.snapshot.liquidity
 
 
 def test_noted_verdicts() -> None:
-    chain, opening = world()
+    _chain, opening = world()
     engine = Round(opening)
     ask = engine.pending_ask()
     assert ask is not None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from simulator.gas import GasTable
+from simulator.pool import Pool
+
 from protocol.units import Hotkey
 from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
-from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
 from simulator.market import MarketInfo, Token
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.opening import Entrant, RoundOpening, Schedule
-from simulator.pool import Pool
 from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot, TickState
 from simulator.valuation import QuoteToken, Target
@@ -39,7 +40,10 @@ def block_hash(number: int) -> str:
 
 
 def make_snapshot(
-    *, tick: int = 0, positions: tuple[tuple[int, int, int], ...] = ((-887220, 887220, 10**21),), sqrt_price_x96: int | None = None
+    *,
+    tick: int = 0,
+    positions: tuple[tuple[int, int, int], ...] = ((-887220, 887220, 10**21),),
+    sqrt_price_x96: int | None = None,
 ) -> PoolSnapshot:
     """Return a fee-0.3 % pool at a tick with foreign positions (tick_lower, tick_upper, liquidity)."""
     ticks: dict[int, tuple[int, int]] = {}
