@@ -1,0 +1,276 @@
+"""The miner's side of Bittensor: the only module of this package that imports the SDK.
+
+It answers two questions, who may query us and whether our endpoint is published, and holds one connection for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import bittensor as bt
+from bittensor.error_map import ErrorCode
+from bittensor.intents.serving import ServeAxon
+from bittensor.keyfiles import Keyfile, KeyfileError
+from bittensor.sp_core import get_password_from_environment
+
+from protocol.errors import ChainError, ConfigError
+from protocol.signing import Signer
+from protocol.units import BlockNumber, Hotkey, Uid
+
+T = TypeVar("T")
+storage = bt.storage.SubtensorModule
+
+# Everything the SDK raises for a connection that is gone or an endpoint that will not answer.
+CONNECTION_LOST = (bt.RpcConnectionError, bt.ConnectionNotReady, OSError, TimeoutError)
+# What decoding raises when an endpoint answers something that this runtime's types cannot hold.
+NONSENSE = (KeyError, TypeError, ValueError, IndexError)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEndpoint:
+    """Which chain, and how patiently. An empty pool pins the client to its one endpoint; None takes the SDK's own.
+
+    `substrate` replaces the network by anything that implements the SDK's `Substrate` seam.
+    """
+
+    network: str
+    netuid: int
+    fallback_endpoints: tuple[str, ...] | None = None
+    substrate: bt.Substrate | None = None
+    deadline_s: float = 30.0
+    submit_deadline_s: float = 120.0
+
+    def client(self) -> bt.Client:
+        try:
+            return bt.Client(
+                self.network,
+                # A miner spends nothing and acts on one subnet: anything else is refused before it is signed.
+                policy=bt.Policy(max_spend_tao=0, allowed_netuids=[self.netuid]),
+                fallback_endpoints=None if self.fallback_endpoints is None else list(self.fallback_endpoints),
+                substrate=self.substrate,
+            )
+        except ValueError as error:
+            raise ConfigError(f"set subtensor.network to a known network or a ws(s) URL: {error}") from error
+
+
+class ServeOutcome(StrEnum):
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeResult:
+    """What became of publishing an endpoint; `retry_at_block` is set where waiting helps."""
+
+    outcome: ServeOutcome
+    message: str = ""
+    retry_at_block: BlockNumber | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permits:
+    """Who may query us, as of one block."""
+
+    block: BlockNumber
+    hotkeys: frozenset[Hotkey]
+
+
+class MinerChain:
+    """One miner on one subnet. Made by `connect`; `is_permitted` knows nobody before the first `refresh`."""
+
+    def __init__(self, endpoint: ChainEndpoint, signer: Signer, *, permit_required: bool, min_stake: int) -> None:
+        self._endpoint = endpoint
+        self._signer = signer
+        self._permit_required = permit_required
+        self._min_stake = min_stake
+        self._permits = Permits(BlockNumber(0), frozenset())
+        self._client: bt.Client | None = None
+        self._stale: bt.Client | None = None
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    async def connect(
+        cls, endpoint: ChainEndpoint, signer: Signer, *, permit_required: bool = True, min_stake: int = 0
+    ) -> MinerChain:
+        """Open the connection. `min_stake` is in rao of the subnet's alpha."""
+        chain = cls(endpoint, signer, permit_required=permit_required, min_stake=min_stake)
+        await chain._open_client()
+        return chain
+
+    async def close(self) -> None:
+        """Close the connection. Idempotent; a later call opens it again."""
+        async with self._opening:
+            self._stale, self._client = self._client or self._stale, None
+            await self._discard_stale()
+
+    @property
+    def hotkey(self) -> Hotkey:
+        return Hotkey(self._signer.ss58_address)
+
+    @property
+    def permits(self) -> Permits:
+        """The last good answer; its block tells how old it is."""
+        return self._permits
+
+    def is_permitted(self, hotkey: str) -> bool:
+        """Whether this registered hotkey may query us, from the last refresh: no network, safe on the request path."""
+        return hotkey in self._permits.hotkeys
+
+    async def refresh(self) -> Permits:
+        """Read the permits anew. When the chain cannot be asked, ChainError is raised and the last answer stays."""
+        self._permits = await self._call("the metagraph", self._read_permits)
+        return self._permits
+
+    async def uid(self) -> Uid:
+        """Our seat; ConfigError when the chain confirms that there is none, ChainError when it cannot be asked."""
+        netuid = self._endpoint.netuid
+        found = await self._call("our uid", lambda client: client.read("uid", hotkey_ss58=self.hotkey, netuid=netuid))
+        if found is None:
+            raise ConfigError(
+                f"hotkey {self.hotkey} is not registered on subnet {netuid} of {self._endpoint.network}: register it "
+                f"with `btcli subnets register --netuid {netuid}`, or set wallet.name and wallet.hotkey to one that is"
+            )
+        return Uid(found)
+
+    async def serve_axon(self, ip: str, port: int) -> ServeResult:
+        """Publish where we listen, unless the chain already says so or would refuse a second change so soon."""
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError as error:
+            raise ConfigError(f"axon.external_ip is not an IP address: {ip!r}") from error
+        if not 1 <= port <= 65535:
+            raise ConfigError(f"axon.external_port must lie between 1 and 65535, not {port}")
+        served, head, limit = await self._call("our endpoint", self._read_served)
+        if served == (int(address), address.version, port):
+            return ServeResult(ServeOutcome.UNCHANGED)
+        if head < limit:
+            wait = f"the chain takes another endpoint from block {limit} on"
+            return ServeResult(ServeOutcome.RATE_LIMITED, wait, limit)
+        return await self._publish(str(address), port)
+
+    async def _publish(self, ip: str, port: int) -> ServeResult:
+        intent = ServeAxon(netuid=self._endpoint.netuid, ip=ip, port=port)
+        try:
+            receipt = await self._call(
+                "publishing our endpoint",
+                lambda client: client.execute(
+                    intent, self._signer, wait_for_inclusion=True, wait_for_finalization=False, retries=2
+                ),
+                deadline_s=self._endpoint.submit_deadline_s,
+                refusals=(bt.PolicyError,),
+            )
+        except bt.PolicyError as error:
+            return ServeResult(ServeOutcome.REFUSED, str(error))
+        if receipt.success:
+            return ServeResult(ServeOutcome.PUBLISHED)
+        is_limited = receipt.error is not None and receipt.error.code is ErrorCode.RATE_LIMITED
+        return ServeResult(ServeOutcome.RATE_LIMITED if is_limited else ServeOutcome.REFUSED, receipt.message)
+
+    async def _read_permits(self, client: bt.Client) -> Permits:
+        graph = await client.subnets.metagraph(self._endpoint.netuid, commitments=False)
+        if graph is None:
+            raise ConfigError(
+                f"subnet {self._endpoint.netuid} does not exist on {self._endpoint.network}: check netuid"
+            )
+        # The subnet's owner may validate without a permit: the chain's own rule.
+        return Permits(
+            BlockNumber(graph.block),
+            frozenset(
+                Hotkey(neuron.hotkey)
+                for neuron in graph.neurons
+                if neuron.hotkey != self.hotkey
+                and neuron.total_stake.rao >= self._min_stake
+                and (neuron.validator_permit or not self._permit_required or neuron.hotkey == graph.owner_hotkey)
+            ),
+        )
+
+    async def _read_served(self, client: bt.Client) -> tuple[tuple[int, int, int] | None, int, BlockNumber]:
+        """Our published (ip, ip version, port), the head, and the block from which it may be changed."""
+        view = await client.at()
+        axon, limit = await asyncio.gather(
+            view.query(storage.Axons, [self._endpoint.netuid, self.hotkey]),
+            view.query(storage.ServingRateLimit, [self._endpoint.netuid]),
+        )
+        if axon is None or not int(axon["block"]):
+            return None, view.block, BlockNumber(0)
+        served = int(axon["ip"]), int(axon["ip_type"]), int(axon["port"])
+        return served, view.block, BlockNumber(int(axon["block"]) + int(limit or 0))
+
+    # The connection -------------------------------------------------------------
+
+    async def _call(
+        self,
+        what: str,
+        operation: Callable[[bt.Client], Awaitable[T]],
+        *,
+        deadline_s: float | None = None,
+        refusals: tuple[type[bt.BittensorError], ...] = (),
+    ) -> T:
+        """Run one operation under its deadline; `refusals` pass through, everything else becomes a ChainError."""
+        client = await self._open_client()
+        where = {"network": self._endpoint.network, "netuid": self._endpoint.netuid}
+        try:
+            async with asyncio.timeout(self._endpoint.deadline_s if deadline_s is None else deadline_s):
+                return await operation(client)
+        except refusals:
+            raise
+        except CONNECTION_LOST as error:
+            # A late failure on a client that has been replaced must not condemn its successor.
+            if client is self._client:
+                self._client, self._stale = None, client
+            detail = str(error) or "no answer before the deadline"
+            raise ChainError(f"asking for {what}: {detail}", retryable=True, **where) from error
+        except bt.BittensorError as error:
+            raise ChainError(f"asking for {what}: {error}", retryable=True, **where) from error
+        except NONSENSE as error:
+            raise ChainError(f"an impossible answer for {what}: {error!r}", retryable=False, **where) from error
+
+    async def _open_client(self) -> bt.Client:
+        """The client, opened anew if its connection was lost: never one per call, never a dead one twice."""
+        async with self._opening:
+            if self._client is not None:
+                return self._client
+            await self._discard_stale()
+            # Until it is open it counts as stale: an interruption leaves it to be closed by the next caller.
+            client = self._stale = self._endpoint.client()
+            try:
+                async with asyncio.timeout(self._endpoint.deadline_s):
+                    await client.connect()
+            except (bt.BittensorError, *CONNECTION_LOST) as error:
+                detail = str(error) or "no answer before the deadline"
+                raise ChainError(f"cannot connect: {detail}", retryable=True, network=self._endpoint.network) from error
+            self._client, self._stale = client, None
+            return client
+
+    async def _discard_stale(self) -> None:
+        stale, self._stale = self._stale, None
+        if stale is None:
+            return
+        with contextlib.suppress(bt.BittensorError, *CONNECTION_LOST):
+            async with asyncio.timeout(self._endpoint.deadline_s):
+                await stale.close()
+
+
+def load_hotkey(name: str, hotkey: str, path: str) -> Signer:
+    """The hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
+    keyfile: Keyfile = bt.Wallet(name, hotkey, path).hotkey_file
+    try:
+        if keyfile.is_encrypted() and not get_password_from_environment(keyfile.env_var_name()):
+            raise ConfigError(f"the hotkey is encrypted: set {keyfile.env_var_name()} to its password", wallet=name)
+        signer: Signer = keyfile.get_keypair()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",
+            keyfile=keyfile.path,
+        ) from error
+    except (OSError, KeyfileError, ValueError) as error:
+        raise ConfigError(f"the hotkey cannot be read: {error}", keyfile=keyfile.path) from error
+    return signer
