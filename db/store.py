@@ -1,0 +1,320 @@
+"""The jobs database: everything a validator remembers, and the one door to it.
+
+A store knows SQLite and PostgreSQL, takes and returns frozen values, and keeps no global state: several may be open
+in one process. Every write is one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no py.typed
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import BaseORMException
+from tortoise.transactions import in_transaction
+
+from db import executions, jobs, postgres_client, results, rounds, schema, sqlite_client
+from db.job import Job
+from db.models import APP
+from db.records import (
+    Advance,
+    Evidence,
+    Execution,
+    MinerScore,
+    Participation,
+    Prediction,
+    Round,
+    RoundFinish,
+    RoundScore,
+    RoundStart,
+    RoundType,
+    ScoreEntry,
+    WeightSet,
+)
+from db.tables import TABLES, Tables
+from db.url import DatabaseUrl, parse_database_url
+from protocol.errors import ConfigError, StoreError
+from protocol.units import JobId, RoundId
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+BUSY_TIMEOUT_MS = 10_000
+
+# What the two databases and the layer above them raise. An overflow is sqlite3's word for an integer above 64 bits.
+_FAILURES = (
+    BaseORMException,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+    OverflowError,
+)
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+class Store:
+    """An open jobs database. Use `Store.open`; close it when done, or use it as a context manager."""
+
+    def __init__(self, url: DatabaseUrl, context: TortoiseContext, clock: Callable[[], int]) -> None:
+        self._url = url
+        self._tables = TABLES[url.dialect]
+        self._context: TortoiseContext | None = context
+        self._clock = clock
+        # Tortoise finds its connections through a context variable. Ours is set in a copy of the caller's context, in
+        # which every operation runs, so that stores neither see each other nor touch the caller.
+        self._scope = contextvars.copy_context()
+        self._scope.run(context.__enter__)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        create: bool,
+        clock: Callable[[], int] = _now,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+    ) -> Store:
+        """Open a database; with `create`, make it or bring it to this version first."""
+        parsed = parse_database_url(url)
+        if parsed.dialect == "sqlite":
+            _check_file(Path(parsed.path), create=create)
+        store = cls(parsed, TortoiseContext(), clock)
+        try:
+            await store._in_scope(lambda: store._connect(create=create, busy_timeout_ms=busy_timeout_ms))
+        except StoreError as error:
+            await store.close()
+            raise ConfigError(f"cannot open the database {parsed.shown}: {error.message}") from error
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Release the database. Idempotent."""
+        context, self._context = self._context, None
+        if context is not None:
+            await self._in_scope(context.close_connections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Jobs
+
+    async def add_job(self, job: Job) -> Job:
+        """Write a new job and return it as stored. ConfigError if its id is taken."""
+        return await self._write(jobs.add, job, now=self._clock())
+
+    async def get_job(self, job_id: JobId | str) -> Job | None:
+        """Return a job, or None if there is none or it was removed."""
+        return await self._read(jobs.get, JobId(job_id))
+
+    async def list_jobs(self, *, active_only: bool = False) -> list[Job]:
+        """Return the jobs by id; `revision` tells whether one has changed."""
+        return await self._read(jobs.all_of, active_only=active_only)
+
+    async def update_job(self, job_id: JobId | str, changes: Mapping[str, Any]) -> Job:
+        """Change settings of a job. ConfigError if there is none, or the result would be invalid."""
+        return await self._write(jobs.update, JobId(job_id), changes, now=self._clock())
+
+    async def set_job_active(self, job_id: JobId | str, *, active: bool) -> Job:
+        """Pause or resume a job."""
+        return await self._write(jobs.update, JobId(job_id), {"is_active": active}, now=self._clock())
+
+    async def remove_job(self, job_id: JobId | str, *, force: bool = False) -> None:
+        """Remove a job. One with rounds only with `force`; its history and its id are kept."""
+        await self._write(jobs.remove, JobId(job_id), force=force, now=self._clock())
+
+    async def lease_job(self, job_id: JobId | str, holder: str, *, seconds: int) -> bool:
+        """Take or renew the right to run a job; False while another's lease lasts."""
+        return await self._write(jobs.lease, JobId(job_id), holder, seconds=seconds, now=self._clock())
+
+    async def release_job(self, job_id: JobId | str, holder: str) -> None:
+        """Give a lease back."""
+        await self._write(jobs.release, JobId(job_id), holder)
+
+    # Rounds
+
+    async def start_round(self, round_start: RoundStart) -> None:
+        """Open a round. StoreError if its id or its number exists."""
+        await self._write(rounds.start, round_start, now=self._clock())
+
+    async def add_predictions(self, predictions: Iterable[Prediction]) -> None:
+        """Write what was asked and answered; what is there already stays as it is."""
+        await self._write(rounds.add_predictions, predictions)
+
+    async def finish_round(self, result: RoundFinish, advance: Advance) -> bool:
+        """Write a result with all that follows from it, in one transaction; False if it was there already.
+
+        `advance(old, score_e18, round_type)` is a pure function that returns the new reputation.
+        """
+        return await self._write(results.finish, result, advance, now=self._clock())
+
+    async def void_round(self, round_id: RoundId | str, reason: str, *, end_block: int | None = None) -> None:
+        """End a round as inconclusive: no score moves."""
+        await self._write(rounds.void, RoundId(round_id), reason, end_block=end_block, now=self._clock())
+
+    async def get_round(self, round_id: RoundId | str) -> Round | None:
+        """Return a round, or None."""
+        return await self._read(rounds.get, RoundId(round_id))
+
+    async def open_rounds(self, job_id: JobId | str | None = None) -> list[Round]:
+        """Return the active rounds, oldest first."""
+        return await self._read(rounds.open_rounds, None if job_id is None else JobId(job_id))
+
+    async def next_round_number(self, job_id: JobId | str, round_type: RoundType) -> int:
+        """Return the number after the highest ever used, from 1."""
+        return await self._read(rounds.next_number, JobId(job_id), round_type)
+
+    async def last_round(
+        self, job_id: JobId | str, round_type: RoundType, *, completed_only: bool = False
+    ) -> Round | None:
+        """Return the round with the highest number, or None."""
+        return await self._read(rounds.last, JobId(job_id), round_type, completed_only=completed_only)
+
+    async def round_history(self, job_id: JobId | str, *, limit: int = 100) -> list[Round]:
+        """Return a job's latest rounds, newest first."""
+        return await self._read(rounds.history, JobId(job_id), limit=limit)
+
+    async def last_block(self, job_id: JobId | str) -> int | None:
+        """Return the last block that a closed round of this job has seen, or None."""
+        return await self._read(rounds.last_block, JobId(job_id))
+
+    async def scores_of_round(self, round_id: RoundId | str) -> list[RoundScore]:
+        """Return a round's scores, by hotkey."""
+        return await self._read(rounds.scores, RoundId(round_id))
+
+    async def predictions_of_round(self, round_id: RoundId | str) -> list[Prediction]:
+        """Return what was asked in a round, by checkpoint and hotkey."""
+        return await self._read(rounds.predictions, RoundId(round_id))
+
+    async def evidence_of_round(self, round_id: RoundId | str) -> Evidence | None:
+        """Return the evidence of a completed round, or None."""
+        return await self._read(rounds.evidence, RoundId(round_id))
+
+    async def round_score_history(
+        self, job_id: JobId | str, round_type: RoundType, *, last_rounds: int | None = None
+    ) -> list[ScoreEntry]:
+        """Return the scores of a job's completed rounds, by round number and hotkey."""
+        return await self._read(rounds.score_history, JobId(job_id), round_type, last_rounds=last_rounds)
+
+    # Reputation
+
+    async def reputations(self, job_id: JobId | str) -> list[MinerScore]:
+        """Return every miner's reputation at a job, by hotkey."""
+        return await self._read(results.reputations, JobId(job_id))
+
+    async def participation(self, job_id: JobId | str, since_day: date) -> list[Participation]:
+        """Return the days from `since_day` on, by day and hotkey."""
+        return await self._read(results.participation, JobId(job_id), since_day=since_day)
+
+    # Live
+
+    async def add_execution(self, execution: Execution) -> Execution:
+        """Write an intent; the same again returns what is there, another for the same checkpoint is a StoreError."""
+        return await self._write(executions.add, execution, now=self._clock())
+
+    async def update_execution(self, execution_id: str, changes: Mapping[str, Any]) -> Execution:
+        """Record how an execution goes on: status, guard, mode, tx_hash, gas_used, amounts, effective_block."""
+        return await self._write(executions.update, execution_id, changes, now=self._clock())
+
+    async def executions(
+        self, job_id: JobId | str | None = None, *, status: str | None = None, limit: int = 1000
+    ) -> list[Execution]:
+        """Return executions, newest first."""
+        only = None if job_id is None else JobId(job_id)
+        return await self._read(executions.all_of, only, status=status, limit=limit)
+
+    async def add_weight_set(self, weight_set: WeightSet) -> None:
+        """Record an attempt to set weights."""
+        await self._write(executions.add_weight_set, weight_set, now=self._clock())
+
+    async def last_weight_set(self, netuid: int, *, included_only: bool = False) -> WeightSet | None:
+        """Return the latest attempt to set weights, or the latest that the chain took."""
+        return await self._read(executions.last_weight_set, netuid, included_only=included_only)
+
+    # Running
+
+    async def _connect(self, *, create: bool, busy_timeout_ms: int) -> None:
+        context = self._require_context()
+        name = self._url.dialect
+        client = sqlite_client if name == "sqlite" else postgres_client
+        apps = {APP: {"models": [f"db.tables_{name}"], "default_connection": name, "migrations": "db.migrations"}}
+        connections = {name: client.settings(self._url, busy_timeout_ms=busy_timeout_ms)}
+        await context.init(config={"connections": connections, "apps": apps})
+        if create:
+            await schema.migrate(name, self._url, apps)
+        else:
+            await schema.check(context.db(name), self._url)
+
+    async def _read(
+        self, operation: Callable[Concatenate[Tables, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        self._require_context()
+        return await self._in_scope(lambda: operation(self._tables, *args, **kwargs))
+
+    async def _write(
+        self, operation: Callable[Concatenate[Tables, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        async def in_one_transaction() -> _T:
+            async with in_transaction(self._url.dialect):
+                return await operation(self._tables, *args, **kwargs)
+
+        self._require_context()
+        return await self._in_scope(in_one_transaction)
+
+    async def _in_scope(self, operation: Callable[[], Awaitable[_T]]) -> _T:
+        async def run() -> _T:
+            return await operation()
+
+        try:
+            return await asyncio.create_task(run(), context=self._scope.copy())
+        except _FAILURES as error:
+            raise StoreError(_one_line(error), database=self._url.shown) from error
+
+    def _require_context(self) -> TortoiseContext:
+        if self._context is None:
+            raise StoreError("the database is closed", database=self._url.shown)
+        return self._context
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    if path.is_dir():
+        raise ConfigError(f"the database {path} is a directory")
+    if path.exists() or str(path) == ":memory:":
+        return
+    if not create:
+        raise ConfigError(f"there is no database {path}; create it with: tideline jobs migrate")
+    # One level only: a whole missing path is more likely a mistyped one.
+    if not path.parent.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} of the database does not exist (sqlite:////x is absolute)")
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "database is locked" in text:
+        return "it is locked by another process; stop that one or try again"
+    if "file is not a database" in text:
+        return "the file is not an SQLite database"
+    return text
