@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.weights import SetWeights, clip_to_max_weight, normalize
-from bittensor.keyfiles import Keyfile, KeyfileError, Keypair
+from bittensor.keyfiles import Keyfile, KeyfileError
 from bittensor.sp_core import get_password_from_environment
 
 from protocol.errors import ChainError, ConfigError
+from protocol.signing import Signer
 from protocol.units import BlockNumber, Hotkey, Uid
 from validator.metagraph import Endpoint, Metagraph, Neuron
 from validator.weight_setter import U16_MAX, Epoch, WeightLimits, WeightsOutcome, WeightsResult, too_few_entries
@@ -65,7 +66,7 @@ class ChainEndpoint:
 class ValidatorChain:
     """One validator on one subnet. Made by `connect`."""
 
-    def __init__(self, endpoint: ChainEndpoint, signer: bt.Signer, *, version_key: int) -> None:
+    def __init__(self, endpoint: ChainEndpoint, signer: Signer, *, version_key: int) -> None:
         self._endpoint = endpoint
         self._signer = signer
         self._version_key = version_key
@@ -74,7 +75,7 @@ class ValidatorChain:
         self._opening = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, endpoint: ChainEndpoint, signer: bt.Signer, *, version_key: int = 0) -> ValidatorChain:
+    async def connect(cls, endpoint: ChainEndpoint, signer: Signer, *, version_key: int = 0) -> ValidatorChain:
         """Open the connection; raises ConfigError for an unknown network, ChainError where nobody answers."""
         chain = cls(endpoint, signer, version_key=version_key)
         await chain._open_client()
@@ -314,13 +315,13 @@ class ValidatorChain:
                 await stale.close()
 
 
-def load_hotkey(name: str, hotkey: str, path: str) -> bt.Signer:
+def load_hotkey(name: str, hotkey: str, path: str) -> Signer:
     """The hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
     keyfile: Keyfile = bt.Wallet(name, hotkey, path).hotkey_file
     try:
         if keyfile.is_encrypted() and not get_password_from_environment(keyfile.env_var_name()):
             raise ConfigError(f"the hotkey is encrypted: set {keyfile.env_var_name()} to its password", wallet=name)
-        signer: bt.Signer = keyfile.get_keypair()
+        signer: Signer = keyfile.get_keypair()
     except FileNotFoundError as error:
         raise ConfigError(
             "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",
@@ -328,15 +329,6 @@ def load_hotkey(name: str, hotkey: str, path: str) -> bt.Signer:
         ) from error
     except (OSError, KeyfileError, ValueError) as error:
         raise ConfigError(f"the hotkey cannot be read: {error}", keyfile=keyfile.path) from error
-    return signer
-
-
-def dev_key(uri: str) -> bt.Signer:
-    """A well-known key such as `//Alice`, for an embedded chain or a localnet."""
-    try:
-        signer: bt.Signer = Keypair.create_from_uri(uri)
-    except ValueError as error:
-        raise ConfigError(f"not a key URI: {error}") from error
     return signer
 
 
