@@ -37,11 +37,13 @@ class AnswerRecord:
 
     hotkey: Hotkey
     nonce_ns: int
+    request_digest: str  # sha256 of the request, which is itself recomputed
     request_signature: Signature | None
     response_body: str | None
     response_signature: Signature | None
     noted: str
     detail: str
+    elapsed_ms: int
 
     def to_json(self) -> list[Any]:
         """Return the record as a JSON array, in the order of the fields."""
@@ -52,19 +54,23 @@ class AnswerRecord:
         return [
             self.hotkey,
             str(self.nonce_ns),
+            self.request_digest,
             signatures[0],
             self.response_body,
             signatures[1],
             self.noted,
             self.detail,
+            self.elapsed_ms,
         ]
 
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> AnswerRecord:
         """Read what `to_json` wrote."""
-        hotkey, nonce_ns, request, body, response, noted, detail = value
+        hotkey, nonce_ns, digest, request, body, response, noted, detail, elapsed_ms = value
         signatures = [None if s is None else Signature(*s) for s in (request, response)]
-        return cls(Hotkey(hotkey), int(nonce_ns), signatures[0], body, signatures[1], noted, detail)
+        return cls(
+            Hotkey(hotkey), int(nonce_ns), digest, signatures[0], body, signatures[1], noted, detail, elapsed_ms
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,8 @@ def _answer_pending(engine: Round, opening: RoundOpening, asks: Iterator[tuple[A
 
 def _check_signatures(record: AnswerRecord, request: bytes, response: bytes | None, validator: Hotkey) -> None:
     """Raise RemoteError unless the validator signed this request and the miner this response to it."""
+    if hashlib.sha256(request).hexdigest() != record.request_digest:
+        raise RemoteError("the request that was sent is not the one recomputed")
     if record.request_signature is not None:
         verify_request_evidence(
             record.request_signature,

@@ -168,18 +168,19 @@ class Fork:
 
     def swap(self, *, zero_for_one: bool, amount_specified: int) -> tuple[int, int]:
         """Swap idle tokens through the fork's pool, without a price limit. Returns the pool's signed amounts."""
-        amounts = apply_call(self.pool, RecoveredCall(zero_for_one, amount_specified, None))
-        if amounts is None:
-            raise SimulationError("a swap without a price limit was skipped")
-        amount0, amount1 = amounts
+        amount0, amount1 = self.pool.swap(zero_for_one, amount_specified, None)
         self.idle0 -= amount0
         self.idle1 -= amount1
         if self.idle0 < 0 or self.idle1 < 0:
             raise SimulationError(f"swap spent more than was owned: idle {self.idle0}, {self.idle1}")
         return amount0, amount1
 
-    def apply_foreign(self, event: PoolEvent, call: RecoveredCall | None) -> None:
-        """Let another party's event happen here: liquidity as it was, a swap by repeating its recovered call."""
+    def apply_foreign(self, event: PoolEvent, call: RecoveredCall | None, timestamp: int) -> None:
+        """Let another party's event happen here: liquidity as it was, a swap by repeating its recovered call.
+
+        Raises PoolRevert when the fork's own liquidity has made the event impossible.
+        """
+        self.pool.timestamp = timestamp
         if isinstance(event, SwapEvent):
             if call is None:
                 raise SimulationError("a swap needs its recovered call", log_index=event.log_index)

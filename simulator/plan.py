@@ -16,7 +16,6 @@ from protocol.units import MAX_TICK, MAX_UINT128, MIN_TICK
 from simulator.fork import Closed, Fork, Opened
 from simulator.pool import PoolRevert
 from simulator.portfolio import Holding, Range
-from simulator.recovery import extreme_limit
 
 MAX_POSITIONS = 50
 
@@ -181,7 +180,7 @@ def _net_swap(
 def _cost_of(fork: Fork, *, zero_for_one: bool, amount_out: int) -> int | None:
     """Return what buying exactly `amount_out` costs on the fork now, or None if the pool cannot sell so much."""
     try:
-        quote = fork.pool.quote(zero_for_one, -amount_out, extreme_limit(zero_for_one=zero_for_one))
+        quote = fork.pool.quote(zero_for_one, -amount_out, None)
     except PoolRevert:
         return None
     paid, received = (quote.amount0, -quote.amount1) if zero_for_one else (quote.amount1, -quote.amount0)

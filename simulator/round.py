@@ -18,7 +18,7 @@ from enum import Enum, StrEnum, auto
 from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
-from simulator.events import Block, LiquidityEvent, SwapEvent
+from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
@@ -279,9 +279,10 @@ class Round:
         self._mark_if_due(block)
         for event in block.events:
             call = self._apply_to_base(block, event)
-            for account in active:
-                account.fork.pool.timestamp = block.timestamp
-                account.fork.apply_foreign(event, call)
+            self._benchmark.fork.apply_foreign(event, call, block.timestamp)
+            for participant in self._participants.values():
+                if not participant.is_out:
+                    self._apply_to(participant, event, call, block.timestamp)
         self._block_number, self._block_hash = block.number, block.block_hash
         if block.number == self.opening.schedule.end_block(self.opening.snapshot.block_number):
             self._stage = _Stage.FINISHED
@@ -317,7 +318,7 @@ class Round:
         while self._next_restrike <= block.timestamp:
             self._next_restrike += self.opening.schedule.restrike_s
 
-    def _apply_to_base(self, block: Block, event: SwapEvent | LiquidityEvent) -> RecoveredCall | None:
+    def _apply_to_base(self, block: Block, event: PoolEvent) -> RecoveredCall | None:
         """Apply an event to the base fork; for a swap, return the call that really lands where the chain landed."""
         self._base.timestamp = block.timestamp
         where = {"pool": self.opening.snapshot.pair_address, "block": block.number, "log_index": event.log_index}
@@ -334,6 +335,16 @@ class Round:
             raise Divergence(str(classify_divergence(self._base, event)), **where)
         apply_call(self._base, call)
         return call
+
+    @staticmethod
+    def _apply_to(participant: _Participant, event: PoolEvent, call: RecoveredCall | None, timestamp: int) -> None:
+        """Apply an event to a participant's fork. A fork in which it is impossible has made itself so: its sender's
+        fault.
+        """
+        try:
+            participant.account.fork.apply_foreign(event, call, timestamp)
+        except PoolRevert:
+            participant.is_asked, participant.is_out, participant.outcome = False, True, Outcome.INVALID
 
     def _enter_checkpoint(self) -> None:
         """Enter ASKING when the block just applied is the next checkpoint; each fires once, in order."""

@@ -71,7 +71,7 @@ def test_an_unused_side_is_not_free() -> None:
     fork = make_fork(UNIT, UNIT)
     assert isinstance(make_plan(fork, [Desired(ABOVE, UNIT, 0)]), Plan)
     verdict = make_plan(fork, [Desired(ABOVE, UNIT, UNIT + 1)])
-    assert verdict == InvalidPlan("lacks 1 token1; buying it costs 2 of the other token, 0 is left")
+    assert verdict == InvalidPlan("lacks 1 token1; buying it costs 3 of the other token, 0 is left")
     assert isinstance(make_plan(fork, [Desired(ABOVE, UNIT, 10**40)]), InvalidPlan)
 
 

@@ -1,0 +1,287 @@
+"""One job, round after round: an evaluation of all miners, and beside it a live round of the last winner once it may."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from db.job import Job
+from db.records import Execution, MinerScore
+from db.store import Store
+from protocol.errors import ChainError, ConfigError, SimulationError
+from protocol.signing import Signer
+from protocol.units import Hotkey, JobId, RoundId
+from simulator.evidence import canonical
+from simulator.gas import DEFAULT_GAS_TABLE
+from simulator.market import Market
+from simulator.opening import Entrant, RoundOpening, Schedule
+from simulator.round import AnswerNote, Ask
+from simulator.valuation import QuoteToken, Target
+from validator import job_settings
+from validator.ports import Guard, Miners, Roster
+from validator.progress import Asked, IntentStored, Observer, RoundClosed, RoundOpened, RoundVoided
+from validator.reputation import advance, is_eligible_for_live
+from validator.round_run import FinishedRound, RoundRun
+from validator.transport import MinerEndpoint
+from validator.winner import pick_round_winner
+
+_log = logging.getLogger(__name__)
+
+PAPER = "paper"
+PARTICIPATION_WINDOW_DAYS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerContext:
+    """Everything a runner shares with the rest of the validator."""
+
+    store: Store
+    miners: Miners
+    roster: Roster
+    guard: Guard
+    signer: Signer
+    observe: Observer
+    code_version: str
+    retry_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    """The rounds that run through the same blocks: one evaluation, and at most one live round."""
+
+    runs: tuple[RoundRun, ...]
+    combined_before: Mapping[Hotkey, int]
+
+
+class JobRunner:
+    """Runs a job's rounds until it is paused, removed, or has played as many as it was told to."""
+
+    def __init__(self, job_id: JobId, market: Market, context: RunnerContext, *, max_rounds: int | None = None) -> None:
+        self._job_id = job_id
+        self._market = market
+        self._context = context
+        self._max_rounds = max_rounds
+        self._played = 0
+
+    async def run(self) -> None:
+        """Play rounds. A round that fails through no miner's fault is voided and the next one begins.
+
+        Raises ConfigError when the job's settings cannot be played at all, StoreError when the database fails.
+        """
+        while self._max_rounds is None or self._played < self._max_rounds:
+            job = await self._context.store.get_job(self._job_id)
+            if job is None or not job.is_active:
+                return
+            await self._play(job)
+
+    async def _play(self, job: Job) -> None:
+        period: _Period | None = None
+        try:
+            period = await self._open(job)
+            while not all(run.engine.is_finished for run in period.runs):
+                await self._answer_asks(job, period)
+                block = await self._market.next_block()
+                for run in period.runs:
+                    run.advance(block)
+                await asyncio.sleep(0)  # a market at full speed must not starve the other jobs
+            for run in period.runs:
+                await self._close(run, period)
+            self._played += 1
+        except (SimulationError, ChainError) as error:
+            await self._void(job, period, error)
+
+    async def _open(self, job: Job) -> _Period:
+        context = self._context
+        schedule = job_settings.schedule(job, self._market.info)
+        snapshot = await self._market.open_round(schedule.length_blocks)
+        seats = await context.roster.entrants()
+        reputations = {r.hotkey: r for r in await context.store.reputations(JobId(job.job_id))}
+        combined = {e.hotkey: _combined(reputations.get(e.hotkey), e) for e, _ in seats}
+        today = datetime.fromtimestamp(snapshot.timestamp, UTC).date()
+        live = await self._eligible_for_live(job, seats, combined, today)
+        vault = job_settings.vault(job, snapshot)
+
+        async def opening(round_type: str, entrants: tuple[Entrant, ...]) -> RoundOpening:
+            number = await context.store.next_round_number(
+                JobId(job.job_id), "live" if round_type == "live" else "evaluation"
+            )
+            return RoundOpening(
+                round_id=f"{job.job_id}-{round_type}-{number}",
+                round_number=number,
+                round_type=round_type,
+                job_id=job.job_id,
+                vault_address=job.sn_liquidity_manager_address,
+                market=self._market.info,
+                target=Target(job.target),
+                quote_token=QuoteToken(job.quote_token),
+                schedule=schedule,
+                gas=job_settings.gas_policy(job, DEFAULT_GAS_TABLE),
+                max_pool_share_ppm=job.max_pool_share,
+                entrants=entrants,
+                validator_hotkey=Hotkey(context.signer.ss58_address),
+                snapshot=snapshot,
+                vault=vault,
+            )
+
+        openings = [await opening("evaluation", tuple(e for e, _ in seats))]
+        if live is not None:
+            openings.append(await opening("live", (live,)))
+        endpoints = {endpoint.hotkey: endpoint for _, endpoint in seats}
+        return await self._start(openings, endpoints, schedule, combined)
+
+    async def _start(
+        self,
+        openings: list[RoundOpening],
+        endpoints: Mapping[Hotkey, MinerEndpoint],
+        schedule: Schedule,
+        combined: Mapping[Hotkey, int],
+    ) -> _Period:
+        runs = tuple(RoundRun(o, endpoints, self._context.code_version) for o in openings)
+        for run in runs:
+            await self._context.store.start_round(run.start_record(PAPER))
+            snapshot = run.opening.snapshot
+            self._context.observe(
+                RoundOpened(
+                    job_id=run.opening.job_id,
+                    round_id=run.opening.round_id,
+                    round_type=run.opening.round_type,
+                    start_block=snapshot.block_number,
+                    end_block=schedule.end_block(snapshot.block_number),
+                    timestamp=snapshot.timestamp,
+                    participants=len(run.opening.entrants),
+                )
+            )
+        return _Period(runs, combined)
+
+    async def _eligible_for_live(
+        self,
+        job: Job,
+        seats: list[tuple[Entrant, MinerEndpoint]],
+        combined: Mapping[Hotkey, int],
+        today: date,
+    ) -> Entrant | None:
+        """Return the winner of the last conclusive evaluation if it is still registered and may go live (design §4.10)."""
+        last = await self._context.store.last_round(JobId(job.job_id), "evaluation", completed_only=True)
+        if last is None or last.winner_hotkey is None:
+            return None
+        entrant = next((e for e, _ in seats if e.hotkey == last.winner_hotkey), None)
+        if entrant is None:
+            return None
+        since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS - 1)
+        rows = await self._context.store.participation(JobId(job.job_id), since_day=since)
+        mine = [row for row in rows if row.hotkey == entrant.hotkey]
+        eligible = is_eligible_for_live(
+            mine, today=today, combined_e18=combined[entrant.hotkey], was_previous_winner=True
+        )
+        return entrant if eligible else None
+
+    async def _answer_asks(self, job: Job, period: _Period) -> None:
+        """Put every pending ask of the period to the miners at once and take the answers."""
+        asking = [(run, ask) for run in period.runs if (ask := run.engine.pending_ask()) is not None]
+        if not asking:
+            return
+        batches = [run.questions(ask) for run, ask in asking]
+        exchanges = await self._context.miners.ask_all(
+            [question for batch in batches for question in batch], deadline_s=float(job.miner_deadline_seconds)
+        )
+        for (run, ask), batch in zip(asking, batches, strict=True):
+            mine, exchanges = exchanges[: len(batch)], exchanges[len(batch) :]
+            notes, predictions = run.take(ask, batch, mine)
+            await self._context.store.add_predictions(predictions)
+            if run.opening.round_type == "live":
+                await self._store_intents(run.opening, ask, notes)
+            self._report_ask(run, ask, notes)
+
+    def _report_ask(self, run: RoundRun, ask: Ask, notes: Mapping[Hotkey, AnswerNote]) -> None:
+        opening = run.opening
+        self._context.observe(
+            Asked(
+                job_id=opening.job_id,
+                round_id=opening.round_id,
+                checkpoint=ask.index,
+                block=ask.block_number,
+                end_block=opening.schedule.end_block(opening.snapshot.block_number),
+                timestamp=ask.timestamp,
+                sqrt_price_x96=ask.pool.sqrt_price_x96,
+                verdicts=Counter(str(note.noted) for note in notes.values()),
+                standings=run.engine.values_against_benchmark(),
+            )
+        )
+
+    async def _store_intents(self, opening: RoundOpening, ask: Ask, notes: Mapping[Hotkey, AnswerNote]) -> None:
+        """Guard the live winner's plan and store it as an intent; on paper nothing else is done with it."""
+        for hotkey, note in notes.items():
+            if note.plan is None:
+                continue
+            refusal = self._context.guard(opening, ask, hotkey, note.plan)
+            plan = canonical(note.plan.to_json())
+            execution = Execution(
+                execution_id=f"{opening.round_id}-{ask.index}",
+                chain_id=opening.market.chain_id,
+                vault=opening.vault_address,
+                job_id=JobId(opening.job_id),
+                round_id=RoundId(opening.round_id),
+                checkpoint_index=ask.index,
+                hotkey=hotkey,
+                mode=PAPER,
+                status=PAPER if refusal is None else "refused",
+                guard="allowed" if refusal is None else refusal,
+                plan=plan.decode(),
+                payload_digest=hashlib.sha256(plan).hexdigest(),
+                effective_block=ask.effective_block,
+            )
+            await self._context.store.add_execution(execution)
+            self._context.observe(
+                IntentStored(
+                    job_id=opening.job_id,
+                    round_id=opening.round_id,
+                    hotkey=hotkey,
+                    effective_block=ask.effective_block,
+                    is_allowed=refusal is None,
+                    reason=execution.guard,
+                )
+            )
+
+    async def _close(self, run: RoundRun, period: _Period) -> None:
+        combined = {hotkey: period.combined_before[hotkey] for hotkey in run.opening.participants}
+        finished = await asyncio.to_thread(run.finish, self._context.signer, pick_round_winner, combined)
+        await self._context.store.finish_round(finished.record, advance=advance)
+        self._report_close(run, finished)
+
+    def _report_close(self, run: RoundRun, finished: FinishedRound) -> None:
+        self._context.observe(
+            RoundClosed(
+                job_id=run.opening.job_id,
+                round_id=run.opening.round_id,
+                round_type=run.opening.round_type,
+                timestamp=finished.result.end_timestamp,
+                sqrt_price_x96=run.engine.pool.sqrt_price_x96,
+                winner=finished.winner,
+                scores={p.hotkey: p.score_e18 for p in finished.result.participants if p.score_e18 is not None},
+                swaps=finished.result.swaps,
+            )
+        )
+
+    async def _void(self, job: Job, period: _Period | None, error: SimulationError | ChainError) -> None:
+        """Close the period's rounds as inconclusive: nobody is touched. Then wait a little."""
+        _log.error("job %s: %s", job.job_id, error)
+        for run in period.runs if period is not None else ():
+            await self._context.store.void_round(
+                RoundId(run.opening.round_id), str(error), end_block=run.engine.block_number
+            )
+            self._context.observe(RoundVoided(run.opening.job_id, run.opening.round_id, str(error)))
+        if isinstance(error, ChainError) and not error.retryable:
+            raise ConfigError(f"job {job.job_id} cannot be played: {error}") from error
+        await asyncio.sleep(self._context.retry_s)  # the fault may be passing; a tight loop would hide it
+
+
+def _combined(stored: MinerScore | None, entrant: Entrant) -> int:
+    """Return the reputation of this registration; a hotkey that registered anew starts at 0."""
+    if stored is None or stored.registered_at_block != entrant.registered_at_block:
+        return 0
+    return stored.combined_e18

@@ -1,0 +1,54 @@
+"""From a job's stored settings to what the simulator takes."""
+
+from __future__ import annotations
+
+from db.job import Job
+from protocol.errors import ConfigError
+from simulator.fork import Inventory, virtual_vault
+from simulator.gas import GasTable
+from simulator.ledger import GasPolicy
+from simulator.market import MarketInfo
+from simulator.opening import Schedule
+from simulator.portfolio import Range, VaultState
+from simulator.snapshot import PoolSnapshot
+
+
+def schedule(job: Job, market: MarketInfo) -> Schedule:
+    """Return the job's schedule on this market's chain. Raises ConfigError when the two do not fit."""
+    if (job.chain_id, job.pair_address.lower()) != (market.chain_id, market.pair_address.lower()):
+        raise ConfigError(
+            f"job {job.job_id} is on chain {job.chain_id} pool {job.pair_address}, its market is on chain "
+            f"{market.chain_id} pool {market.pair_address}; correct the job's chain_id and pair_address"
+        )
+    return Schedule.from_settings(
+        duration_s=job.round_duration_seconds,
+        checkpoint_interval_blocks=job.checkpoint_interval_blocks,
+        deadline_s=job.miner_deadline_seconds,
+        block_time_s=market.block_time_s,
+    )
+
+
+def vault(job: Job, snapshot: PoolSnapshot) -> VaultState:
+    """Return the vault as the round opens: on a recorded market the virtual one that the job describes."""
+    if job.opening is None:
+        raise ConfigError(
+            f"job {job.job_id} reads its vault on chain, which its feed does not reach; give it an opening"
+        )
+    positions = tuple((Range(p.tick_lower, p.tick_upper), p.amount0, p.amount1) for p in job.opening.positions)
+    inventory = Inventory(
+        job.opening.amount0 + sum(p[1] for p in positions),
+        job.opening.amount1 + sum(p[2] for p in positions),
+        positions,
+    )
+    return virtual_vault(snapshot, inventory)
+
+
+def gas_policy(job: Job, table: GasTable) -> GasPolicy:
+    """Return how gas is charged: in the pool token that is the native one, or in the quote token at the job's rate."""
+    if job.native_token is not None:
+        return GasPolicy(job.gas_price_wei, job.native_token == "token0", 1, 1, table)
+    if job.native_rate_num is not None and job.native_rate_den is not None:
+        return GasPolicy(
+            job.gas_price_wei, job.quote_token == "token0", job.native_rate_num, job.native_rate_den, table
+        )
+    return GasPolicy(0, token_is_0=False, rate_numerator=1, rate_denominator=1, table=table)

@@ -1,0 +1,160 @@
+"""One running round: the engine, and everything that must be kept to prove what it did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from db.records import Prediction, RoundFinish, RoundScore, RoundStart
+from protocol.errors import SimulationError
+from protocol.messages import RebalanceQuery
+from protocol.signing import Signer, sign_digest
+from protocol.units import Hotkey, JobId, RoundId, Uid
+from simulator.answers import read_answer
+from simulator.events import Block
+from simulator.evidence import AnswerRecord, Evidence, WinnerRule, results_to_json
+from simulator.opening import RoundOpening
+from simulator.query import build_query
+from simulator.round import AnswerNote, Ask, ParticipantResult, Round, RoundResult
+from validator.stored_evidence import pack
+from validator.transport import Exchange, ExchangeStatus, MinerEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRound:
+    """A scored round, ready to be stored."""
+
+    result: RoundResult
+    winner: Hotkey | None
+    record: RoundFinish
+
+
+class RoundRun:
+    """Drives one `Round` and records its inputs. Does no input or output itself."""
+
+    def __init__(self, opening: RoundOpening, endpoints: Mapping[Hotkey, MinerEndpoint], code_version: str) -> None:
+        self.opening = opening
+        self.engine = Round(opening)
+        self._endpoints = endpoints
+        self._code_version = code_version
+        self._uids = {entrant.hotkey: Uid(entrant.uid) for entrant in opening.entrants}
+        self._blocks: list[Block] = []
+        self._answers: list[tuple[AnswerRecord, ...]] = []
+
+    def start_record(self, mode: str) -> RoundStart:
+        """Return the row that says the round has begun."""
+        snapshot = self.opening.snapshot
+        return RoundStart(
+            round_id=RoundId(self.opening.round_id),
+            job_id=JobId(self.opening.job_id),
+            round_number=self.opening.round_number,
+            round_type="live" if self.opening.round_type == "live" else "evaluation",
+            mode=mode,
+            start_block=snapshot.block_number,
+            start_timestamp=snapshot.timestamp,
+            block_hash=snapshot.block_hash,
+            snapshot_digest=self.opening.snapshot_digest,
+            code_version=self._code_version,
+        )
+
+    def questions(self, ask: Ask) -> list[tuple[MinerEndpoint, RebalanceQuery]]:
+        """Return whom to ask what, in the order of the participants."""
+        return [(self._endpoints[hotkey], build_query(self.opening, ask, hotkey)) for hotkey in ask.shown]
+
+    def take(
+        self, ask: Ask, questions: Sequence[tuple[MinerEndpoint, RebalanceQuery]], exchanges: Sequence[Exchange]
+    ) -> tuple[dict[Hotkey, AnswerNote], list[Prediction]]:
+        """Take what came of the questions. Raises SimulationError when the fault was ours, which voids the round."""
+        ours = next((e for e in exchanges if e.status is ExchangeStatus.LOCAL_FAULT), None)
+        if ours is not None:
+            raise SimulationError(f"could not ask: {ours.detail}", round_id=self.opening.round_id)
+        answers = {
+            exchange.hotkey: read_answer(query, exchange.response_body, exchange.detail or str(exchange.status))
+            for (_, query), exchange in zip(questions, exchanges, strict=True)
+        }
+        notes = self.engine.answer(answers)
+        self._answers.append(tuple(_record(e, notes[e.hotkey]) for e in exchanges))
+        return notes, [self._prediction(ask, e, notes[e.hotkey]) for e in exchanges]
+
+    def advance(self, block: Block) -> None:
+        """Apply a block."""
+        self._blocks.append(block)
+        self.engine.advance(block)
+
+    def finish(self, signer: Signer, pick_winner: WinnerRule, combined_before: Mapping[Hotkey, int]) -> FinishedRound:
+        """Score the finished round, sign its evidence, and return both."""
+        result = self.engine.result()
+        winner = pick_winner(self.opening, result, combined_before)
+        evidence = Evidence(
+            code_version=self._code_version,
+            opening=self.opening,
+            blocks=tuple(self._blocks),
+            answers=tuple(self._answers),
+            results=results_to_json(result, winner, combined_before),
+        )
+        digest = evidence.digest()
+        record = RoundFinish(
+            round_id=RoundId(self.opening.round_id),
+            end_block=result.end_block,
+            end_timestamp=result.end_timestamp,
+            scores=tuple(self._score(p) for p in result.participants),
+            winner_hotkey=winner,
+            evidence=pack(evidence),
+            evidence_digest=digest,
+            evidence_signature=json.dumps(_signature(signer, digest)),
+        )
+        return FinishedRound(result, winner, record)
+
+    def _score(self, participant: ParticipantResult) -> RoundScore:
+        entrant = next(e for e in self.opening.entrants if e.hotkey == participant.hotkey)
+        return RoundScore(
+            hotkey=participant.hotkey,
+            uid=Uid(entrant.uid),
+            outcome=str(participant.outcome),
+            scored=participant.is_scored,
+            can_win=participant.can_win,
+            score_e18=participant.score_e18 or 0,
+            registered_at_block=entrant.registered_at_block,
+            ledger="null" if participant.ledger is None else json.dumps(participant.ledger.to_json(), sort_keys=True),
+            flags=json.dumps(["over_share"] if participant.is_over_share else []),
+        )
+
+    def _prediction(self, ask: Ask, exchange: Exchange, note: AnswerNote) -> Prediction:
+        request, response = exchange.request_signature, exchange.response_signature
+        return Prediction(
+            round_id=RoundId(self.opening.round_id),
+            checkpoint_index=ask.index,
+            hotkey=exchange.hotkey,
+            uid=self._uids[exchange.hotkey],
+            outcome=str(note.noted),
+            detail=note.detail,
+            request_body=exchange.request_body,
+            response_body=exchange.response_body,
+            request_headers="{}" if request is None else json.dumps({"crypto_type": request.crypto_type}),
+            nonce_ns=exchange.nonce_ns,
+            request_signature=None if request is None else request.signature,
+            response_signature=None if response is None else response.signature,
+            crypto_type=1 if response is None else response.crypto_type,
+            elapsed_ms=exchange.elapsed_ms,
+        )
+
+
+def _record(exchange: Exchange, note: AnswerNote) -> AnswerRecord:
+    return AnswerRecord(
+        hotkey=exchange.hotkey,
+        nonce_ns=exchange.nonce_ns,
+        request_digest=hashlib.sha256(exchange.request_body).hexdigest(),
+        request_signature=exchange.request_signature,
+        response_body=None if exchange.response_body is None else exchange.response_body.decode("latin-1"),
+        response_signature=exchange.response_signature,
+        noted=str(note.noted),
+        detail=note.detail,
+        elapsed_ms=exchange.elapsed_ms,
+    )
+
+
+def _signature(signer: Signer, digest: str) -> list[str | int]:
+    signature = sign_digest(signer, digest)
+    return [signature.signature, signature.crypto_type]
