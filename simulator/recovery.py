@@ -1,0 +1,208 @@
+"""From a Swap log back to the call that caused it, and from a divergence to its likely cause.
+
+A Swap log carries amounts and the state afterwards, not what was asked for. A fork must repeat the call, not its
+outcome: the same exact-in buys another amount on another pool. Every function here is pure; only `apply_call` changes
+the pool it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from simulator.events import SwapEvent
+from simulator.pool import Pool, PoolRevert, SwapQuote
+
+_PIPS = 1_000_000
+_UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredCall:
+    """The arguments of `swap`: a positive amount is exact-in, a negative one exact-out; limit None never stops."""
+
+    zero_for_one: bool
+    amount_specified: int
+    sqrt_price_limit_x96: int | None
+
+
+class DivergenceClass(StrEnum):
+    """Why no call on our pool lands where the log says."""
+
+    FEE_CHANGE = "fee_change"
+    MISSED_LIQUIDITY = "missed_liquidity"
+    MISSED_OR_FOREIGN_SWAP = "missed_or_foreign_swap"
+
+
+def recover_call(pool: Pool, event: SwapEvent) -> RecoveredCall | None:
+    """Return the call that takes the pool exactly to the event, or None when no call does.
+
+    Parameters: pool  the base pool just before the event, not changed   ·   event  raw, positive = paid to the pool
+    Returns:    exact-in without limit, exact-out without limit, or the amount paid with the price afterwards as limit:
+                the first that gives equal amounts, price, liquidity and tick. A swap that went on through empty ticks
+                to its limit asked for more than it could spend; the least such amount is returned
+    Rounding:   none of its own; the contract's loop decides
+    Raises:     nothing: an event that no pool can produce is None, too
+    Source:     simulation facts, reproduced on every swap of the recorded markets (tests/simulator/test_recovery.py)
+    """
+    zero_for_one = _direction(pool.sqrt_price_x96, event)
+    if zero_for_one is None:
+        return None
+    for call in _candidates(event, zero_for_one=zero_for_one):
+        quote = _quote(pool, call)
+        if quote is not None and _lands(quote, event):
+            return call
+    return None
+
+
+def apply_call(pool: Pool, call: RecoveredCall) -> tuple[int, int] | None:
+    """Repeat a recovered call on a fork.
+
+    Parameters: pool  changed by the swap
+    Returns:    (amount0, amount1) signed as the contract returns them, or None when the fork's price has already passed
+                the call's limit: the chain would revert with SPL, so the swap is skipped and the fork is unchanged
+    Rounding:   the contract's
+    Raises:     PoolRevert for any other revert
+    Source:     v3-core UniswapV3Pool.swap
+    """
+    try:
+        return pool.swap(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
+    except PoolRevert as revert:
+        if revert.reason == "SPL":
+            return None
+        raise
+
+
+def classify_divergence(pool_before: Pool, event: SwapEvent) -> DivergenceClass:
+    """Return why `recover_call` found nothing: the class reported by the tripwire.
+
+    Parameters: pool_before  the base pool just before the event, not changed
+    Returns:    FEE_CHANGE: another fee on the same liquidity reproduces the event exactly.
+                MISSED_LIQUIDITY: the event's liquidity is not ours although no initialised tick lies between our price
+                and its price, or adding the difference along the whole path reproduces the event exactly.
+                MISSED_OR_FOREIGN_SWAP: anything else; the swap started from another price, or was not this pool's maths
+    Rounding:   none of its own
+    Raises:     nothing
+    Source:     identities between net input and price movement at constant liquidity (v3-core SqrtPriceMath)
+    """
+    zero_for_one = _direction(pool_before.sqrt_price_x96, event)
+    if zero_for_one is None:
+        return DivergenceClass.MISSED_OR_FOREIGN_SWAP
+    if infer_fee_pips(pool_before, event) is not None:
+        return DivergenceClass.FEE_CHANGE
+    reached = _quote(pool_before, RecoveredCall(zero_for_one, _UNBOUNDED, event.sqrt_price_x96))
+    expected_liquidity = pool_before.liquidity if reached is None else reached.liquidity
+    if event.liquidity == expected_liquidity:
+        return DivergenceClass.MISSED_OR_FOREIGN_SWAP
+    if not _has_tick_between(pool_before, event.tick):
+        return DivergenceClass.MISSED_LIQUIDITY
+    if _is_recovered_with_liquidity(pool_before, event, event.liquidity - expected_liquidity):
+        return DivergenceClass.MISSED_LIQUIDITY
+    return DivergenceClass.MISSED_OR_FOREIGN_SWAP
+
+
+def infer_fee_pips(pool: Pool, event: SwapEvent) -> int | None:
+    """Return the lowest fee at which a call takes the pool exactly to the event, or None when there is none.
+
+    Parameters: pool  just before the event, not changed
+    Returns:    pips (1e-6), 0 <= fee < 1e6. A small swap fits many fees; the lowest is returned
+    Rounding:   none: a higher fee makes an exact-in end no further and an exact-out cost no less, so both are searched
+                by halving, and the fee found is accepted only if the event is reproduced exactly
+    Raises:     nothing
+    Source:     v3-core SwapMath.computeSwapStep
+    """
+    zero_for_one = _direction(pool.sqrt_price_x96, event)
+    if zero_for_one is None:
+        return None
+    for call in _candidates(event, zero_for_one=zero_for_one):
+        fee_pips = _lowest_fee_reaching(pool, event, call)
+        quote = _quote(_with_fee(pool, fee_pips), call)
+        if quote is not None and _lands(quote, event):
+            return fee_pips
+    return None
+
+
+def _direction(sqrt_price_x96: int, event: SwapEvent) -> bool | None:
+    """Return zero_for_one: which token was paid or, where none was, which way the price went. None: neither fits."""
+    if event.amount0 > 0 and event.amount1 <= 0:
+        return True
+    if event.amount1 > 0 and event.amount0 <= 0:
+        return False
+    if event.amount0 == event.amount1 == 0 and event.sqrt_price_x96 != sqrt_price_x96:
+        return event.sqrt_price_x96 < sqrt_price_x96
+    return None
+
+
+def _candidates(event: SwapEvent, *, zero_for_one: bool) -> Iterator[RecoveredCall]:
+    paid, received = (event.amount0, -event.amount1) if zero_for_one else (event.amount1, -event.amount0)
+    if paid > 0:
+        yield RecoveredCall(zero_for_one, paid, None)
+    if received > 0:
+        yield RecoveredCall(zero_for_one, -received, None)
+    if paid > 0:
+        yield RecoveredCall(zero_for_one, paid, event.sqrt_price_x96)
+    yield RecoveredCall(zero_for_one, paid + 1, event.sqrt_price_x96)
+
+
+def _lands(quote: SwapQuote, event: SwapEvent) -> bool:
+    return (
+        quote.sqrt_price_x96 == event.sqrt_price_x96
+        and quote.amount0 == event.amount0
+        and quote.amount1 == event.amount1
+        and quote.liquidity == event.liquidity
+        and quote.tick == event.tick
+    )
+
+
+def _quote(pool: Pool, call: RecoveredCall) -> SwapQuote | None:
+    """Return what a call would do, None where it would revert: an event may claim any price and any amount."""
+    try:
+        return pool.quote(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
+    except PoolRevert:
+        return None
+
+
+def _with_fee(pool: Pool, fee_pips: int) -> Pool:
+    changed = pool.copy()
+    changed.fee_pips = fee_pips
+    return changed
+
+
+def _lowest_fee_reaching(pool: Pool, event: SwapEvent, call: RecoveredCall) -> int:
+    """Return the lowest fee at which the call goes no further than the event (exact-in) or costs no less (others)."""
+    trial = pool.copy()
+    low, high = 0, _PIPS - 1
+    while low < high:
+        middle = (low + high) // 2
+        trial.fee_pips = middle
+        if _is_fee_enough(_quote(trial, call), event, call):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _is_fee_enough(quote: SwapQuote | None, event: SwapEvent, call: RecoveredCall) -> bool:
+    if quote is None:
+        return True
+    if call.amount_specified > 0 and call.sqrt_price_limit_x96 is None:
+        if call.zero_for_one:
+            return quote.sqrt_price_x96 >= event.sqrt_price_x96
+        return quote.sqrt_price_x96 <= event.sqrt_price_x96
+    if call.zero_for_one:
+        return quote.amount0 >= event.amount0
+    return quote.amount1 >= event.amount1
+
+
+def _has_tick_between(pool: Pool, tick: int) -> bool:
+    """Whether an initialised tick, which changes the active liquidity, lies between the pool's tick and another."""
+    low, high = sorted((pool.tick, tick))
+    return any(low < number <= high and state.liquidity_gross for number, state in pool.ticks.items())
+
+
+def _is_recovered_with_liquidity(pool: Pool, event: SwapEvent, liquidity_delta: int) -> bool:
+    """Whether liquidity along the whole path of the swap, added (or taken away) beforehand, explains the event."""
+    trial = pool.copy()
+    trial.liquidity += liquidity_delta
+    return trial.liquidity >= 0 and recover_call(trial, event) is not None
