@@ -6,6 +6,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, replace
 from importlib import resources
 from itertools import groupby, pairwise
@@ -93,18 +94,23 @@ def names() -> tuple[str, ...]:
 
 def load(name: str) -> Record:
     """Return a record that ships with Tideline. Raises ConfigError when it is unknown or damaged."""
+    with locate(name) as path:
+        return load_file(path, name=name)
+
+
+def locate(name: str) -> AbstractContextManager[Path]:
+    """Return the file of a record that ships with Tideline, for as long as the context lasts. Raises ConfigError."""
     if name not in names():
         raise ConfigError(f"there is no record named {name!r:.80}; choose one of {', '.join(names())}")
-    with resources.as_file(resources.files(__name__) / f"{name}{_SUFFIX}") as path:
-        return load_file(path, name=name)
+    return resources.as_file(resources.files(__name__) / f"{name}{_SUFFIX}")
 
 
 def load_file(path: Path, *, pool: str | None = None, name: str | None = None) -> Record:
     """Return one pool's record from a file of the neutral format; `pool` chooses where the file holds several.
 
-    The header may give chain_id, block_time_s, opening_block, opening_timestamp, pair_address, token0, token1, source and
+    The header may give chain_id, block_time_s, opening_block, opening_timestamp, pair_address, token0, token1, source,
     provenance. Left out, they are: chain 1, 12 s, the block before the first event, the time that the first known time
-    implies (block number times block time where there is none), the P line's address, nameless tokens of 18 decimals.
+    implies (block number times block time if there is none), the address in P, nameless tokens of 18 decimals.
     Raises ConfigError when the file, or what the record needs of it, is wrong.
     """
     file = NeutralFile.open(path)
