@@ -1,0 +1,137 @@
+"""A swap, computed without touching the pool: the contract's loop, step by step.
+
+The price stops at every initialised tick and also at every edge of a 256-tick bitmap word, and every step rounds.
+Leaving out the empty edges would be faster and wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from protocol.units import MAX_TICK, MIN_TICK, Q128
+from simulator.math.full_math import mul_div
+from simulator.math.integers import MASK_128, MASK_256
+from simulator.math.liquidity_math import add_delta
+from simulator.math.revert import PoolRevert
+from simulator.math.swap_math import compute_swap_step
+from simulator.math.tick import Accumulators, TickInfo, cross
+from simulator.math.tick_bitmap import next_initialized_tick_within_one_word
+from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick, get_tick_at_sqrt_ratio
+from simulator.pool_state import PoolState, accumulators
+
+
+@dataclass(frozen=True, slots=True)
+class SwapQuote:
+    """What a swap would return and where it would leave the pool. Positive amounts are paid to the pool."""
+
+    amount0: int
+    amount1: int
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+
+
+class SwapOutcome(NamedTuple):
+    """Everything a swap changes. The fee growth is the input token's; `crossed` holds ticks as they are afterwards."""
+
+    amount0: int
+    amount1: int
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+    fee_growth_global_x128: int
+    protocol_fee: int
+    crossed: list[tuple[int, TickInfo]]
+
+
+def compute_swap(
+    pool: PoolState, amount_specified: int, sqrt_price_limit_x96: int | None, *, zero_for_one: bool
+) -> SwapOutcome:
+    """Return what a swap does to a pool.
+
+    Parameters: amount_specified  int256 raw, > 0 exact input, < 0 exact output
+                sqrt_price_limit_x96  Q64.96, None = no limit   ·   zero_for_one  token0 is paid in and the price falls
+    Returns:    amounts in ceil, amounts out floor, at every step; fee growth Q128 floor; protocol share of a fee floor
+    Raises:     PoolRevert: "AS" for an amount of 0, "LOK" before initialisation, "SPL" for a limit behind the price or
+                outside the tick range
+    Source:     v3-core UniswapV3Pool.swap
+    """
+    limit_x96 = _checked_limit(pool, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
+    used, calculated, reached = _run(pool, amount_specified, limit_x96, zero_for_one=zero_for_one)
+    if zero_for_one == (amount_specified > 0):
+        return SwapOutcome(used, calculated, *reached)
+    return SwapOutcome(calculated, used, *reached)
+
+
+def _run(
+    pool: PoolState, amount_specified: int, limit_x96: int, *, zero_for_one: bool
+) -> tuple[int, int, tuple[int, int, int, int, int, list[tuple[int, TickInfo]]]]:
+    """Return (the specified amount used, the other amount, the last six fields of SwapOutcome)."""
+    remaining = amount_specified
+    exact_input = remaining > 0
+    calculated = protocol_fee = 0
+    price_x96, tick, liquidity = pool.sqrt_price_x96, pool.tick, pool.liquidity
+    growth_x128 = pool.fee_growth_global_0_x128 if zero_for_one else pool.fee_growth_global_1_x128
+    fee_protocol = pool.fee_protocol % 16 if zero_for_one else pool.fee_protocol >> 4
+    at_start: Accumulators | None = None
+    crossed: list[tuple[int, TickInfo]] = []
+    while remaining and price_x96 != limit_x96:
+        tick_next, initialized = next_initialized_tick_within_one_word(
+            pool.tick_bitmap, tick, pool.tick_spacing, lte=zero_for_one
+        )
+        tick_next = max(MIN_TICK, min(MAX_TICK, tick_next))
+        start_x96, next_x96 = price_x96, get_sqrt_ratio_at_tick(tick_next)
+        target_x96 = max(next_x96, limit_x96) if zero_for_one else min(next_x96, limit_x96)
+        price_x96, amount_in, amount_out, fee_amount = compute_swap_step(
+            price_x96, target_x96, liquidity, remaining, pool.fee_pips
+        )
+        if exact_input:
+            remaining -= amount_in + fee_amount
+            calculated -= amount_out
+        else:
+            remaining += amount_out
+            calculated += amount_in + fee_amount
+        if fee_protocol:
+            share = fee_amount // fee_protocol
+            fee_amount -= share
+            protocol_fee = (protocol_fee + share) & MASK_128
+        if liquidity:
+            growth_x128 = (growth_x128 + mul_div(fee_amount, Q128, liquidity)) & MASK_256
+        if price_x96 == next_x96:
+            if initialized:
+                at_start = at_start or accumulators(pool)
+                info = pool.ticks[tick_next]
+                crossed.append((tick_next, cross(info, _at_crossing(at_start, growth_x128, zero_for_one=zero_for_one))))
+                liquidity = add_delta(liquidity, -info.liquidity_net if zero_for_one else info.liquidity_net)
+            tick = tick_next - 1 if zero_for_one else tick_next
+        elif price_x96 != start_x96:
+            tick = get_tick_at_sqrt_ratio(price_x96)
+    reached = (price_x96, tick, liquidity, growth_x128, protocol_fee, crossed)
+    return amount_specified - remaining, calculated, reached
+
+
+def _checked_limit(
+    pool: PoolState, amount_specified: int, sqrt_price_limit_x96: int | None, *, zero_for_one: bool
+) -> int:
+    if amount_specified == 0:
+        raise PoolRevert("AS")
+    if pool.sqrt_price_x96 == 0:
+        raise PoolRevert("LOK")
+    if sqrt_price_limit_x96 is None:
+        sqrt_price_limit_x96 = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
+    if zero_for_one:
+        allowed = MIN_SQRT_RATIO < sqrt_price_limit_x96 < pool.sqrt_price_x96
+    else:
+        allowed = pool.sqrt_price_x96 < sqrt_price_limit_x96 < MAX_SQRT_RATIO
+    if not allowed:
+        raise PoolRevert("SPL")
+    return sqrt_price_limit_x96
+
+
+def _at_crossing(at_start: Accumulators, growth_x128: int, *, zero_for_one: bool) -> Accumulators:
+    """The oracle's values are those of the swap's start; only the input token's fee growth moves during a swap."""
+    growth0, growth1, seconds_per_liquidity, tick_cumulative, time = at_start
+    if zero_for_one:
+        return Accumulators(growth_x128, growth1, seconds_per_liquidity, tick_cumulative, time)
+    return Accumulators(growth0, growth_x128, seconds_per_liquidity, tick_cumulative, time)
