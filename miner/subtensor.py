@@ -17,7 +17,6 @@ import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.serving import ServeAxon
 from bittensor.keyfiles import Keyfile, KeyfileError
-from bittensor.sp_core import get_password_from_environment
 
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import Signer
@@ -259,13 +258,13 @@ class MinerChain:
                 await stale.close()
 
 
-def load_hotkey(name: str, hotkey: str, path: str) -> Signer:
+def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:
     """The hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
     keyfile: Keyfile = bt.Wallet(name, hotkey, path).hotkey_file
     try:
-        if keyfile.is_encrypted() and not get_password_from_environment(keyfile.env_var_name()):
-            raise ConfigError(f"the hotkey is encrypted: set {keyfile.env_var_name()} to its password", wallet=name)
-        signer: Signer = keyfile.get_keypair()
+        if keyfile.is_encrypted() and not password:
+            raise ConfigError("the hotkey is encrypted: set BT_WALLET_PASSWORD or BT_WALLET_PASSWORD_FILE", wallet=name)
+        signer: Signer = keyfile.get_keypair(password)
     except FileNotFoundError as error:
         raise ConfigError(
             "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",

@@ -16,13 +16,19 @@ import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.weights import SetWeights, clip_to_max_weight, normalize
 from bittensor.keyfiles import Keyfile, KeyfileError
-from bittensor.sp_core import get_password_from_environment
 
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import Signer
 from protocol.units import BlockNumber, Hotkey, Uid
 from validator.metagraph import Endpoint, Metagraph, Neuron
-from validator.weight_setter import U16_MAX, Epoch, WeightLimits, WeightsOutcome, WeightsResult, too_few_entries
+from validator.weight_setter import (
+    U16_MAX,
+    Epoch,
+    WeightLimits,
+    WeightsOutcome,
+    WeightsResult,
+    fit_to_limits,
+)
 
 T = TypeVar("T")
 Row = tuple[tuple[Uid, int], ...]
@@ -150,18 +156,19 @@ class ValidatorChain:
         could not even be read. A submission that was interrupted is looked up on chain before it is called unknown.
         """
         before, limits, uid = await self.block(), await self.limits(), await self.uid()
-        if not any(weights.values()):
+        positive = {to: weight for to, weight in weights.items() if weight}
+        if not positive:
             return _not_sent(before, WeightsOutcome.NOTHING_TO_SET, "every weight is zero; nothing was sent")
+        fitting = fit_to_limits(positive, own_uid=uid, limits=limits, netuid=self.netuid)
+        if isinstance(fitting, str):
+            return _not_sent(before, WeightsOutcome.REFUSED, fitting, code=ErrorCode.INVALID_ARGUMENT.value)
         intent = SetWeights(
             netuid=self.netuid,
-            uids=[int(to) for to in weights],
-            weights=[float(weight) for weight in weights.values()],
+            uids=[int(to) for to in fitting],
+            weights=[float(weight) for weight in fitting.values()],
             version_key=self._version_key,
         )
-        sent = _row_to_expect(weights, own_uid=uid, limits=limits)
-        short = too_few_entries(limits, positive=len(sent), netuid=self.netuid)
-        if short is not None and [to for to, _ in sent] != [uid]:
-            return _not_sent(before, WeightsOutcome.REFUSED, short, code=ErrorCode.INVALID_ARGUMENT.value)
+        sent = _row_to_expect(fitting, own_uid=uid, limits=limits)
         try:
             receipt = await self._call(
                 "setting weights",
@@ -315,13 +322,13 @@ class ValidatorChain:
                 await stale.close()
 
 
-def load_hotkey(name: str, hotkey: str, path: str) -> Signer:
+def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:
     """The hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
     keyfile: Keyfile = bt.Wallet(name, hotkey, path).hotkey_file
     try:
-        if keyfile.is_encrypted() and not get_password_from_environment(keyfile.env_var_name()):
-            raise ConfigError(f"the hotkey is encrypted: set {keyfile.env_var_name()} to its password", wallet=name)
-        signer: Signer = keyfile.get_keypair()
+        if keyfile.is_encrypted() and not password:
+            raise ConfigError("the hotkey is encrypted: set BT_WALLET_PASSWORD or BT_WALLET_PASSWORD_FILE", wallet=name)
+        signer: Signer = keyfile.get_keypair(password)
     except FileNotFoundError as error:
         raise ConfigError(
             "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",

@@ -240,6 +240,37 @@ def _exact(weight: Weight, identity: Identity) -> Fraction:
     return Fraction(weight)
 
 
+def within_limit(vector: Mapping[Uid, int], max_weight_limit: int) -> dict[Uid, int]:
+    """Return the vector with its largest entries cut until none exceeds the subnet's share of the total.
+
+    Parameters: vector  u16 values > 0  ·   max_weight_limit  share of 65535 that no entry may exceed
+    Returns:    uid → u16, the largest 65535, unchanged where it already fits; empty when only (nearly) equal
+                weights could fit: the SDK would send a uniform vector then, which nobody earned
+    Rounding:   the cut down, by integer search; what is not cut is scaled up by ceiling, so that the sum is never
+                too small. The cap keeps 1/65536 in hand: after it the SDK's own float clipping has nothing to do
+    Raises:     nothing
+    Source:     network reference §6; the chain refuses max/sum > limit, and the SDK's clip is exact only before
+                quantisation (at 33000 of 65535 its {1, 65535, 20000} becomes a vector that the chain refuses)
+    """
+    if max_weight_limit >= U16_MAX or not vector:
+        return dict(vector)
+    fine = {uid: value << 16 for uid, value in vector.items()}  # so that small numbers can be cut finely as well
+
+    def fits(cap: int) -> bool:
+        return (U16_MAX + 1) * cap <= max_weight_limit * sum(min(value, cap) for value in fine.values())
+
+    # limit·Σmin(v, cap) − 65536·cap is concave in cap and 0 at 0: what fits is an interval from 0.
+    low, high = 0, max(fine.values())
+    if fits(high):
+        return dict(vector)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    if low == 0:
+        return {}
+    return {uid: -(-min(value, low) * U16_MAX // low) for uid, value in fine.items()}
+
+
 def too_few_entries(limits: WeightLimits, *, positive: int, netuid: int) -> str | None:
     """Return why a vector with `positive` non-zero entries would be refused for its length, or None.
 
@@ -255,6 +286,29 @@ def too_few_entries(limits: WeightLimits, *, positive: int, netuid: int) -> str 
         f"subnet {netuid} accepts no weight vector with fewer than {limits.min_allowed} non-zero entries and ours has "
         f"{positive}: the subnet owner can lower min_allowed_weights, or more miners must earn a weight"
     )
+
+
+def fit_to_limits(
+    vector: Mapping[Uid, int], *, own_uid: Uid, limits: WeightLimits, netuid: int
+) -> dict[Uid, int] | str:
+    """Return the vector as the subnet's rules allow it, or the line that says why they cannot.
+
+    Parameters: vector  u16 values > 0   ·   own_uid  of the validator   ·   limits  the subnet's rules
+    Returns:    uid → u16; a sole weight on oneself is exempt from every limit
+    Rounding:   that of `within_limit`
+    Raises:     nothing
+    Source:     network reference §6
+    """
+    if list(vector) == [own_uid]:
+        return dict(vector)
+    fitting = within_limit(vector, limits.max_weight_limit)
+    if not fitting:
+        return (
+            f"subnet {netuid} lets no entry exceed {limits.max_weight_limit}/65535 of the total, which {len(vector)} "
+            "entries can only meet by being equal: the subnet owner can raise max_weight_limit, or more miners must "
+            "earn a weight"
+        )
+    return too_few_entries(limits, positive=len(fitting), netuid=netuid) or fitting
 
 
 def to_record(result: WeightsResult, epoch: Epoch) -> WeightSet:
