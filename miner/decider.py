@@ -71,7 +71,7 @@ class Decider:
             outcome: object = _Failed("the strategy left without an answer")
             try:
                 outcome = self._strategy.decide(query)
-            except Exception as error:  # the miner's one broad except: a strategy is somebody else's code
+            except (Exception, SystemExit) as error:  # the miner's one broad except: somebody else's code
                 _log.exception("strategy %s failed on %s", self._strategy.name, query.request_id)
                 outcome = _Failed(f"the strategy raised {type(error).__name__}: {error}")
             finally:
@@ -97,6 +97,7 @@ class Decider:
                 return self._keep(query, f"the strategy returned {type(outcome).__name__}, which is no decision")
 
     def _positions(self, query: RebalanceQuery, decision: Positions) -> RebalanceResponse:
+        desired: tuple[Position, ...] = ()
         try:
             problem = check_decision(query, decision)
             desired = tuple(
@@ -106,10 +107,10 @@ class Decider:
                     allocation0=d.amount0,
                     allocation1=d.amount1,
                 )
-                for d in decision.desired
+                for d in (decision.desired if problem is None else ())
             )
         except (ValidationError, TypeError, AttributeError) as error:
-            problem, desired = f"the strategy's positions are malformed: {type(error).__name__}", ()
+            problem = f"the strategy's positions are malformed: {type(error).__name__}"
         if problem is not None:
             _log.error("strategy %s on %s: %s", self._strategy.name, query.request_id, problem)
             return self._keep(query, problem)
