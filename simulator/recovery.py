@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from simulator.events import SwapEvent
+from simulator.math.tick_math import max_usable_tick, min_usable_tick
 from simulator.pool import Pool, PoolRevert, SwapQuote
 
 _PIPS = 1_000_000
 _UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
+_MOST_BOUNDS = 1000  # ticks tried as the bound of a missed position; a swap across more is not worth the search
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def classify_divergence(pool_before: Pool, event: SwapEvent) -> DivergenceClass:
     Parameters: pool_before  the base pool just before the event, not changed
     Returns:    FEE_CHANGE: another fee on the same liquidity reproduces the event exactly.
                 MISSED_LIQUIDITY: the event's liquidity is not ours although no initialised tick lies between our price
-                and its price, or adding the difference along the whole path reproduces the event exactly.
+                and its price, or the difference, put on the whole path or beyond one tick of it, reproduces the event.
                 MISSED_OR_FOREIGN_SWAP: anything else; the swap started from another price, or was not this pool's maths
     Rounding:   none of its own
     Raises:     nothing
@@ -91,14 +93,14 @@ def classify_divergence(pool_before: Pool, event: SwapEvent) -> DivergenceClass:
         return DivergenceClass.MISSED_OR_FOREIGN_SWAP
     if infer_fee_pips(pool_before, event) is not None:
         return DivergenceClass.FEE_CHANGE
-    reached = _quote(pool_before, RecoveredCall(zero_for_one, _UNBOUNDED, event.sqrt_price_x96))
-    expected_liquidity = pool_before.liquidity if reached is None else reached.liquidity
-    if event.liquidity == expected_liquidity:
+    liquidity_delta = event.liquidity - _liquidity_at_price(pool_before, event, zero_for_one=zero_for_one)
+    if liquidity_delta == 0:
         return DivergenceClass.MISSED_OR_FOREIGN_SWAP
     if not _has_tick_between(pool_before, event.tick):
         return DivergenceClass.MISSED_LIQUIDITY
-    if _is_recovered_with_liquidity(pool_before, event, event.liquidity - expected_liquidity):
-        return DivergenceClass.MISSED_LIQUIDITY
+    for trial in _with_liquidity(pool_before, event.tick, liquidity_delta, zero_for_one=zero_for_one):
+        if recover_call(trial, event) is not None:
+            return DivergenceClass.MISSED_LIQUIDITY
     return DivergenceClass.MISSED_OR_FOREIGN_SWAP
 
 
@@ -201,8 +203,36 @@ def _has_tick_between(pool: Pool, tick: int) -> bool:
     return any(low < number <= high and state.liquidity_gross for number, state in pool.ticks.items())
 
 
-def _is_recovered_with_liquidity(pool: Pool, event: SwapEvent, liquidity_delta: int) -> bool:
-    """Whether liquidity along the whole path of the swap, added (or taken away) beforehand, explains the event."""
+def _liquidity_at_price(pool: Pool, event: SwapEvent, *, zero_for_one: bool) -> int:
+    """Return our liquidity where the event ended; where it ended behind us, the liquidity we have."""
+    reached = _quote(pool, RecoveredCall(zero_for_one, _UNBOUNDED, event.sqrt_price_x96))
+    return pool.liquidity if reached is None else reached.liquidity
+
+
+def _with_liquidity(pool: Pool, end_tick: int, liquidity_delta: int, *, zero_for_one: bool) -> Iterator[Pool]:
+    """Yield the pool with liquidity added (or taken away) on the whole path of a swap, then only beyond a tick on it."""
+    lowest, highest = min_usable_tick(pool.tick_spacing), max_usable_tick(pool.tick_spacing)
+    if pool.liquidity + liquidity_delta >= 0:
+        yield _with_active(pool, liquidity_delta)
+    low, high = sorted((pool.tick, end_tick))
+    first = (low // pool.tick_spacing + 1) * pool.tick_spacing
+    for bound in range(first, high + 1, pool.tick_spacing)[:_MOST_BOUNDS]:
+        below, above = (lowest, bound), (bound, highest)
+        beyond, before = (below, above) if zero_for_one else (above, below)
+        try:
+            if liquidity_delta > 0:
+                trial = pool.copy()
+                trial.apply_liquidity(*beyond, liquidity_delta)
+            else:  # taken away everywhere, given back before the bound: nobody need own it
+                trial = _with_active(pool, liquidity_delta)
+                trial.apply_liquidity(*before, -liquidity_delta)
+        except PoolRevert:
+            continue
+        yield trial
+
+
+def _with_active(pool: Pool, liquidity_delta: int) -> Pool:
+    """Return the pool with other active liquidity and the same ticks: a position whose bounds are out of reach."""
     trial = pool.copy()
     trial.liquidity += liquidity_delta
-    return trial.liquidity >= 0 and recover_call(trial, event) is not None
+    return trial
