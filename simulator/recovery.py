@@ -210,7 +210,7 @@ def _liquidity_at_price(pool: Pool, event: SwapEvent, *, zero_for_one: bool) -> 
 
 
 def _with_liquidity(pool: Pool, end_tick: int, liquidity_delta: int, *, zero_for_one: bool) -> Iterator[Pool]:
-    """Yield the pool with liquidity added (or taken away) on the whole path of a swap, then only beyond a tick on it."""
+    """Yield the pool with liquidity added or taken away: on the whole path of a swap, then only beyond a tick on it."""
     lowest, highest = min_usable_tick(pool.tick_spacing), max_usable_tick(pool.tick_spacing)
     if pool.liquidity + liquidity_delta >= 0:
         yield _with_active(pool, liquidity_delta)
