@@ -6,29 +6,21 @@ It answers two questions, who may query us and whether our endpoint is published
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.serving import ServeAxon
 from bittensor.keyfiles import Keyfile, KeyfileError
 
-from protocol.errors import ChainError, ConfigError
+from protocol.connection import Connection
+from protocol.errors import ConfigError
 from protocol.signing import Signer
 from protocol.units import BlockNumber, Hotkey, Uid
 
-T = TypeVar("T")
 storage = bt.storage.SubtensorModule
-
-# Everything the SDK raises for a connection that is gone or an endpoint that will not answer.
-CONNECTION_LOST = (bt.RpcConnectionError, bt.ConnectionNotReady, OSError, TimeoutError)
-# What decoding raises when an endpoint answers something that this runtime's types cannot hold.
-NONSENSE = (KeyError, TypeError, ValueError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +48,15 @@ class ChainEndpoint:
             )
         except ValueError as error:
             raise ConfigError(f"set subtensor.network to a known network or a ws(s) URL: {error}") from error
+
+    def connection(self) -> Connection[bt.Client]:
+        return Connection(
+            self.client,
+            lost=(bt.RpcConnectionError, bt.ConnectionNotReady),
+            failed=(bt.BittensorError,),
+            deadline_s=self.deadline_s,
+            where={"network": self.network, "netuid": self.netuid},
+        )
 
 
 class ServeOutcome(StrEnum):
@@ -91,9 +92,7 @@ class MinerChain:
         self._permit_required = permit_required
         self._min_stake = min_stake
         self._permits = Permits(BlockNumber(0), frozenset())
-        self._client: bt.Client | None = None
-        self._stale: bt.Client | None = None
-        self._opening = asyncio.Lock()
+        self._line = endpoint.connection()
 
     @classmethod
     async def connect(
@@ -101,14 +100,12 @@ class MinerChain:
     ) -> MinerChain:
         """Open the connection. `min_stake` is in rao of the subnet's alpha."""
         chain = cls(endpoint, signer, permit_required=permit_required, min_stake=min_stake)
-        await chain._open_client()
+        await chain._line.open()
         return chain
 
     async def close(self) -> None:
         """Close the connection. Idempotent; a later call opens it again."""
-        async with self._opening:
-            self._stale, self._client = self._client or self._stale, None
-            await self._discard_stale()
+        await self._line.close()
 
     @property
     def hotkey(self) -> Hotkey:
@@ -125,13 +122,15 @@ class MinerChain:
 
     async def refresh(self) -> Permits:
         """Read the permits anew. When the chain cannot be asked, ChainError is raised and the last answer stays."""
-        self._permits = await self._call("the metagraph", self._read_permits)
+        self._permits = await self._line.call("the metagraph", self._read_permits)
         return self._permits
 
     async def uid(self) -> Uid:
         """Our seat; ConfigError when the chain confirms that there is none, ChainError when it cannot be asked."""
         netuid = self._endpoint.netuid
-        found = await self._call("our uid", lambda client: client.read("uid", hotkey_ss58=self.hotkey, netuid=netuid))
+        found = await self._line.call(
+            "our uid", lambda client: client.read("uid", hotkey_ss58=self.hotkey, netuid=netuid)
+        )
         if found is None:
             raise ConfigError(
                 f"hotkey {self.hotkey} is not registered on subnet {netuid} of {self._endpoint.network}: register it "
@@ -147,7 +146,7 @@ class MinerChain:
             raise ConfigError(f"axon.external_ip is not an IP address: {ip!r}") from error
         if not 1 <= port <= 65535:
             raise ConfigError(f"axon.external_port must lie between 1 and 65535, not {port}")
-        served, head, limit = await self._call("our endpoint", self._read_served)
+        served, head, limit = await self._line.call("our endpoint", self._read_served)
         if served == (int(address), address.version, port):
             return ServeResult(ServeOutcome.UNCHANGED)
         if head < limit:
@@ -158,7 +157,7 @@ class MinerChain:
     async def _publish(self, ip: str, port: int) -> ServeResult:
         intent = ServeAxon(netuid=self._endpoint.netuid, ip=ip, port=port)
         try:
-            receipt = await self._call(
+            receipt = await self._line.call(
                 "publishing our endpoint",
                 lambda client: client.execute(
                     intent, self._signer, wait_for_inclusion=True, wait_for_finalization=False, retries=2
@@ -202,60 +201,6 @@ class MinerChain:
             return None, view.block, BlockNumber(0)
         served = int(axon["ip"]), int(axon["ip_type"]), int(axon["port"])
         return served, view.block, BlockNumber(int(axon["block"]) + int(limit or 0))
-
-    # The connection -------------------------------------------------------------
-
-    async def _call(
-        self,
-        what: str,
-        operation: Callable[[bt.Client], Awaitable[T]],
-        *,
-        deadline_s: float | None = None,
-        refusals: tuple[type[bt.BittensorError], ...] = (),
-    ) -> T:
-        """Run one operation under its deadline; `refusals` pass through, everything else becomes a ChainError."""
-        client = await self._open_client()
-        where = {"network": self._endpoint.network, "netuid": self._endpoint.netuid}
-        try:
-            async with asyncio.timeout(self._endpoint.deadline_s if deadline_s is None else deadline_s):
-                return await operation(client)
-        except refusals:
-            raise
-        except CONNECTION_LOST as error:
-            # A late failure on a client that has been replaced must not condemn its successor.
-            if client is self._client:
-                self._client, self._stale = None, client
-            detail = str(error) or "no answer before the deadline"
-            raise ChainError(f"asking for {what}: {detail}", retryable=True, **where) from error
-        except bt.BittensorError as error:
-            raise ChainError(f"asking for {what}: {error}", retryable=True, **where) from error
-        except NONSENSE as error:
-            raise ChainError(f"an impossible answer for {what}: {error!r}", retryable=False, **where) from error
-
-    async def _open_client(self) -> bt.Client:
-        """The client, opened anew if its connection was lost: never one per call, never a dead one twice."""
-        async with self._opening:
-            if self._client is not None:
-                return self._client
-            await self._discard_stale()
-            # Until it is open it counts as stale: an interruption leaves it to be closed by the next caller.
-            client = self._stale = self._endpoint.client()
-            try:
-                async with asyncio.timeout(self._endpoint.deadline_s):
-                    await client.connect()
-            except (bt.BittensorError, *CONNECTION_LOST) as error:
-                detail = str(error) or "no answer before the deadline"
-                raise ChainError(f"cannot connect: {detail}", retryable=True, network=self._endpoint.network) from error
-            self._client, self._stale = client, None
-            return client
-
-    async def _discard_stale(self) -> None:
-        stale, self._stale = self._stale, None
-        if stale is None:
-            return
-        with contextlib.suppress(bt.BittensorError, *CONNECTION_LOST):
-            async with asyncio.timeout(self._endpoint.deadline_s):
-                await stale.close()
 
 
 def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:

@@ -7,16 +7,16 @@ Which network it talks to is an argument, and nothing else depends on it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.weights import SetWeights, clip_to_max_weight, normalize
 from bittensor.keyfiles import Keyfile, KeyfileError
 
+from protocol.connection import Connection
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import Signer
 from protocol.units import BlockNumber, Hotkey, Uid
@@ -30,14 +30,8 @@ from validator.weight_setter import (
     fit_to_limits,
 )
 
-T = TypeVar("T")
 Row = tuple[tuple[Uid, int], ...]
 storage = bt.storage.SubtensorModule
-
-# Everything the SDK raises for a connection that is gone or an endpoint that will not answer.
-CONNECTION_LOST = (bt.RpcConnectionError, bt.ConnectionNotReady, OSError, TimeoutError)
-# What decoding raises when an endpoint answers something that this runtime's types cannot hold.
-NONSENSE = (KeyError, TypeError, ValueError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +62,15 @@ class ChainEndpoint:
         except ValueError as error:
             raise ConfigError(f"set subtensor.network to a known network or a ws(s) URL: {error}") from error
 
+    def connection(self) -> Connection[bt.Client]:
+        return Connection(
+            self.client,
+            lost=(bt.RpcConnectionError, bt.ConnectionNotReady),
+            failed=(bt.BittensorError,),
+            deadline_s=self.deadline_s,
+            where={"network": self.network, "netuid": self.netuid},
+        )
+
 
 class ValidatorChain:
     """One validator on one subnet. Made by `connect`."""
@@ -76,22 +79,18 @@ class ValidatorChain:
         self._endpoint = endpoint
         self._signer = signer
         self._version_key = version_key
-        self._client: bt.Client | None = None
-        self._stale: bt.Client | None = None
-        self._opening = asyncio.Lock()
+        self._line = endpoint.connection()
 
     @classmethod
     async def connect(cls, endpoint: ChainEndpoint, signer: Signer, *, version_key: int = 0) -> ValidatorChain:
         """Open the connection; raises ConfigError for an unknown network, ChainError where nobody answers."""
         chain = cls(endpoint, signer, version_key=version_key)
-        await chain._open_client()
+        await chain._line.open()
         return chain
 
     async def close(self) -> None:
         """Close the connection. Idempotent; a later call opens it again."""
-        async with self._opening:
-            self._stale, self._client = self._client or self._stale, None
-            await self._discard_stale()
+        await self._line.close()
 
     @property
     def hotkey(self) -> Hotkey:
@@ -103,11 +102,11 @@ class ValidatorChain:
 
     async def block(self) -> BlockNumber:
         """The head."""
-        return BlockNumber(await self._call("the head block", lambda client: client.block()))
+        return BlockNumber(await self._line.call("the head block", lambda client: client.block()))
 
     async def uid(self) -> Uid:
         """Our seat; ConfigError when the chain confirms that there is none, ChainError when it cannot be asked."""
-        found = await self._call(
+        found = await self._line.call(
             "our uid", lambda client: client.read("uid", hotkey_ss58=self.hotkey, netuid=self.netuid)
         )
         if found is None:
@@ -120,11 +119,11 @@ class ValidatorChain:
 
     async def metagraph(self) -> Metagraph:
         """Every neuron, at one block."""
-        return await self._call("the metagraph", self._metagraph)
+        return await self._line.call("the metagraph", self._metagraph)
 
     async def epoch(self) -> Epoch:
         """Where the subnet stands in its cycle; ConfigError for a subnet that never runs epochs."""
-        status = await self._call("the epoch", lambda client: client.read("epoch_status", netuid=self.netuid))
+        status = await self._line.call("the epoch", lambda client: client.read("epoch_status", netuid=self.netuid))
         if not status["tempo"] or status["next_epoch_start_block"] is None:
             raise ConfigError(f"subnet {self.netuid} of {self._endpoint.network} runs no epochs: check netuid")
         return Epoch(
@@ -138,12 +137,12 @@ class ValidatorChain:
 
     async def limits(self) -> WeightLimits:
         """The subnet's rules for weights, at one block."""
-        return await self._call("the weight limits", self._limits)
+        return await self._line.call("the weight limits", self._limits)
 
     async def blocks_since_last_update(self) -> int | None:
         """Blocks since our weights, our commit or our registration; None where the chain has no entry."""
         uid = await self.uid()
-        read = await self._call(
+        read = await self._line.call(
             "our last update",
             lambda client: client.read("blocks_since_last_update", netuid=self.netuid, uid=uid),
         )
@@ -170,7 +169,7 @@ class ValidatorChain:
         )
         sent = _row_to_expect(fitting, own_uid=uid, limits=limits)
         try:
-            receipt = await self._call(
+            receipt = await self._line.call(
                 "setting weights",
                 lambda client: client.execute(
                     intent, self._signer, wait_for_inclusion=True, wait_for_finalization=False, retries=2
@@ -235,7 +234,7 @@ class ValidatorChain:
                 for commit in queue
             )
 
-        return await self._call("the weights on chain", read)
+        return await self._line.call("the weights on chain", read)
 
     # Reads that need several answers of one block ------------------------------
 
@@ -266,60 +265,6 @@ class ValidatorChain:
             version_key=int(version or 0),
             commit_reveal=bool(commit_reveal),
         )
-
-    # The connection -------------------------------------------------------------
-
-    async def _call(
-        self,
-        what: str,
-        operation: Callable[[bt.Client], Awaitable[T]],
-        *,
-        deadline_s: float | None = None,
-        refusals: tuple[type[bt.BittensorError], ...] = (),
-    ) -> T:
-        """Run one operation under its deadline; `refusals` pass through, everything else becomes a ChainError."""
-        client = await self._open_client()
-        where = {"network": self._endpoint.network, "netuid": self.netuid}
-        try:
-            async with asyncio.timeout(self._endpoint.deadline_s if deadline_s is None else deadline_s):
-                return await operation(client)
-        except refusals:
-            raise
-        except CONNECTION_LOST as error:
-            # A late failure on a client that has been replaced must not condemn its successor.
-            if client is self._client:
-                self._client, self._stale = None, client
-            detail = str(error) or "no answer before the deadline"
-            raise ChainError(f"asking for {what}: {detail}", retryable=True, **where) from error
-        except bt.BittensorError as error:
-            raise ChainError(f"asking for {what}: {error}", retryable=True, **where) from error
-        except NONSENSE as error:
-            raise ChainError(f"an impossible answer for {what}: {error!r}", retryable=False, **where) from error
-
-    async def _open_client(self) -> bt.Client:
-        """The client, opened anew if its connection was lost: never one per call, never a dead one twice."""
-        async with self._opening:
-            if self._client is not None:
-                return self._client
-            await self._discard_stale()
-            # Until it is open it counts as stale: an interruption leaves it to be closed by the next caller.
-            client = self._stale = self._endpoint.client()
-            try:
-                async with asyncio.timeout(self._endpoint.deadline_s):
-                    await client.connect()
-            except (bt.BittensorError, *CONNECTION_LOST) as error:
-                detail = str(error) or "no answer before the deadline"
-                raise ChainError(f"cannot connect: {detail}", retryable=True, network=self._endpoint.network) from error
-            self._client, self._stale = client, None
-            return client
-
-    async def _discard_stale(self) -> None:
-        stale, self._stale = self._stale, None
-        if stale is None:
-            return
-        with contextlib.suppress(bt.BittensorError, *CONNECTION_LOST):
-            async with asyncio.timeout(self._endpoint.deadline_s):
-                await stale.close()
 
 
 def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:

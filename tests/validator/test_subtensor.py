@@ -11,6 +11,9 @@ from typing import Any
 
 import bittensor as bt
 import pytest
+from bittensor.intents.weights import clip_to_max_weight, normalize
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import keypair_from_uri
@@ -29,6 +32,7 @@ from validator.weight_setter import (
     WeightSettings,
     WeightsOutcome,
     WeightsResult,
+    within_limit,
 )
 
 NETUID = 98
@@ -231,6 +235,15 @@ async def test_clipped_weights_are_accepted_and_read_back_exactly(
     chain.advance_to(START + 30)
     result = await validator.set_weights({Uid(0): 1, Uid(2): 65535, Uid(3): 20_000})
     assert (result.included, result.read_back_ok, result.sent) == (True, True, chain.subnet.seats[1].weights)
+
+
+@given(st.lists(st.integers(1, 65535), min_size=2, max_size=30), st.integers(2_000, 65535))
+def test_the_sdk_sends_the_cut_vector_as_it_is(values: list[int], limit: int) -> None:
+    top = max(values)
+    cut = within_limit({Uid(uid): value * 65535 // top or 1 for uid, value in enumerate(values)}, limit)
+    if cut:
+        sent = normalize(list(cut), clip_to_max_weight([float(value) for value in cut.values()], limit / 65535))
+        assert dict(zip(*sent, strict=True)) == cut
 
 
 async def test_the_sdk_alone_would_send_what_the_chain_refuses(chain: InMemorySubtensor) -> None:
