@@ -226,6 +226,17 @@ def new_nonce_store(retention_s: float) -> NonceStore:
     return http_auth.InMemoryNonceStore(retention_s)
 
 
+def parse_hotkey(text: str) -> Hotkey:
+    """Return a hotkey that an operator typed. Raises ConfigError if it is no ss58 address."""
+    from bittensor import sp_core
+
+    try:
+        sp_core.ss58_decode(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not a hotkey: {error}") from error
+    return Hotkey(text)
+
+
 def keypair_from_uri(uri: str) -> Signer:
     """Return a development key such as `//Alice`. Everybody knows its secret: for offline use only."""
     from bittensor.keyfiles import Keypair
