@@ -82,6 +82,7 @@ async def test_without_an_address_nothing_is_published() -> None:
     assert await follow([("uid", 7), ("refresh", None), ("refresh", None)], address=None) == []
 
 
+@pytest.mark.parametrize("error", [ConfigError("not registered"), NONSENSE], ids=["unregistered", "nonsense"])
 async def test_what_cannot_work_ends_the_miner(error: Exception) -> None:
     with pytest.raises(type(error)):
         await follow([("uid", error)])
