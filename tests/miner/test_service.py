@@ -8,7 +8,7 @@ from miner.config import MinerConfig
 from miner.server import AllowList, MinerServer
 from miner.service import PublicAddress, run
 from miner.strategies.hold import Hold
-from protocol.errors import ChainError
+from protocol.errors import ChainError, ConfigError
 from protocol.signing import keypair_from_uri
 
 ADDRESS = PublicAddress("203.0.113.7", 8091)
