@@ -45,6 +45,7 @@ def settings(url: DatabaseUrl, *, busy_timeout_ms: int) -> dict[str, Any]:
         "user": url.user,
         "password": url.password,
         "database": url.database,
+        "ssl": url.sslmode,
         "minsize": 1,
         "maxsize": url.pool_size,
         "timeout": 10,

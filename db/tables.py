@@ -6,6 +6,7 @@ and a PostgreSQL store to be open in one process.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -48,7 +49,10 @@ class Tables:
 
 def _concrete(row: type[_Row], table: str) -> type[_Row]:
     meta: Any = type("Meta", (row.Meta,), {"abstract": False, "table": table})
-    model: Any = ModelMeta(row.__name__.removesuffix("Row"), (row,), {"Meta": meta, "__module__": __name__})
+    # Copies: a foreign key remembers the class that it points to.
+    columns = {name: copy(field) for name, field in row._meta.fields_map.items()}
+    names = {"Meta": meta, "__module__": __name__, "__annotations__": {}}
+    model: Any = ModelMeta(row.__name__.removesuffix("Row"), (row,), {**columns, **names})
     concrete: type[_Row] = model
     return concrete
 

@@ -13,6 +13,7 @@ Dialect = Literal["sqlite", "postgres"]
 DEFAULT_DATABASE_URL = "sqlite:///.tideline/jobs.sqlite3"
 DATABASE_ENV = "TIDELINE_DB"
 
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # libpq's words
 _FORMS = "sqlite:///relative/path, sqlite:////absolute/path or postgres://user:password@host:port/database"
 
 
@@ -28,6 +29,7 @@ class DatabaseUrl:
     password: str | None = field(default=None, repr=False)
     database: str = ""
     pool_size: int = 5
+    sslmode: str = "prefer"
 
     @property
     def shown(self) -> str:
@@ -69,8 +71,11 @@ def _postgres(url: str) -> DatabaseUrl:
     options = dict(parse_qsl(parts.query))
     host = options.pop("host", None) or parts.hostname
     pool_size = options.pop("pool_size", "5")
+    sslmode = options.pop("sslmode", "prefer")
     if options:
-        raise ConfigError(f"unknown option {min(options)!r} in the postgres address; known: host, pool_size")
+        raise ConfigError(f"unknown option {min(options)!r} in the postgres address; known: host, pool_size, sslmode")
+    if sslmode not in _SSL_MODES:
+        raise ConfigError(f"sslmode in the postgres address must be one of {', '.join(_SSL_MODES)}")
     if not pool_size.isdecimal() or not 1 <= int(pool_size) <= 100:
         raise ConfigError("pool_size in the postgres address must be 1 to 100")
     database = unquote(parts.path.removeprefix("/"))
@@ -84,4 +89,5 @@ def _postgres(url: str) -> DatabaseUrl:
         password=unquote(parts.password) if parts.password else None,
         database=database,
         pool_size=int(pool_size),
+        sslmode=sslmode,
     )
