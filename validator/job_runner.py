@@ -1,4 +1,4 @@
-"""One job, round after round: an evaluation of all miners, and beside it a live round of the last winner once it may."""
+"""One job, round after round: an evaluation of all miners, and beside it a live round of the last winner."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from simulator.gas import DEFAULT_GAS_TABLE
+
 from db.job import Job
 from db.records import Execution, MinerScore
 from db.store import Store
@@ -17,7 +19,6 @@ from protocol.errors import ChainError, ConfigError, SimulationError
 from protocol.signing import Signer
 from protocol.units import Hotkey, JobId, RoundId
 from simulator.evidence import canonical
-from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.market import Market
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.round import AnswerNote, Ask
@@ -68,16 +69,18 @@ class JobRunner:
         self._max_rounds = max_rounds
         self._played = 0
 
-    async def run(self) -> None:
-        """Play rounds. A round that fails through no miner's fault is voided and the next one begins.
+    async def run(self) -> bool:
+        """Play rounds; return True once as many are played as wanted, False when the job was paused or removed.
 
-        Raises ConfigError when the job's settings cannot be played at all, StoreError when the database fails.
+        A round that fails through no miner's fault is voided and the next one begins. Raises ConfigError when the
+        job's settings cannot be played at all, StoreError when the database fails.
         """
         while self._max_rounds is None or self._played < self._max_rounds:
             job = await self._context.store.get_job(self._job_id)
             if job is None or not job.is_active:
-                return
+                return False
             await self._play(job)
+        return True
 
     async def _play(self, job: Job) -> None:
         period: _Period | None = None
@@ -165,7 +168,7 @@ class JobRunner:
         combined: Mapping[Hotkey, int],
         today: date,
     ) -> Entrant | None:
-        """Return the winner of the last conclusive evaluation if it is still registered and may go live (design §4.10)."""
+        """Return the winner of the last conclusive evaluation, if registered still and fit for live (design §4.10)."""
         last = await self._context.store.last_round(JobId(job.job_id), "evaluation", completed_only=True)
         if last is None or last.winner_hotkey is None:
             return None

@@ -1,0 +1,172 @@
+"""`tideline up`: the whole loop on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import AsyncExitStack
+from fractions import Fraction
+
+import click
+
+from db.job import Job
+from db.store import Store
+from protocol.errors import ConfigError
+from protocol.signing import keypair_from_uri
+from protocol.units import Hotkey, JobId
+from simulator import records
+from simulator.market import Market
+from simulator.recorded import RecordedMarket, parse_speed
+from tideline.console import Console, Tally
+from tideline.demo import DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs
+from tideline.embedded import (
+    NETUID,
+    START_BLOCK,
+    SUBTENSOR_BLOCK_S,
+    ClockedMarket,
+    EmbeddedClock,
+    make_chain,
+    start_miners,
+    validator_endpoint,
+)
+from tideline.embedded_subtensor import InMemorySubtensor
+from tideline.guard import guard
+from tideline.leaderboard_text import leaderboard_text
+from tideline.markets import open_market
+from tideline.wiring import code_version, database_option, stop_on_signals
+from validator.job_runner import RunnerContext
+from validator.roster import MetagraphRoster
+from validator.service import ServiceSettings, ValidatorService
+from validator.subtensor import ValidatorChain
+from validator.transport import MinerClient
+from validator.weight_setter import WeightSetter, WeightSettings
+from validator.weights_service import WeightsService
+
+METAGRAPH_REFRESH_S = 300.0
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(min=1), help="Stop after this many evaluation rounds of each job.")
+@click.option("--speed", default="60x", show_default=True, help="Chain seconds per second: 1x, 500x, or max.")
+@click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
+@click.option("--quiet", is_flag=True, help="Show finished rounds only, not every checkpoint.")
+@database_option
+def up(*, rounds: int | None, speed: str, as_json: bool, quiet: bool, database_url: str) -> None:
+    """Run a validator, four miners and two real recorded markets on this machine.
+
+    The markets are replayed event by event into every miner's own fork; the miners answer signed queries over HTTP on loopback; the Bittensor
+    chain is in memory behind the SDK's own client. Progress goes to standard error, the leaderboard to standard output.
+    A second run continues where the first one ended. Stop it with Ctrl-C.
+
+    \b
+    Examples:
+      tideline up
+      tideline up --rounds 3 --speed max
+      tideline up --rounds 800 --speed max --quiet     # past day 8: live rounds on paper
+    """
+    tally = asyncio.run(_up(rounds, parse_speed(speed), database_url, detail=not quiet))
+    asyncio.run(_print_results(database_url, tally, as_json=as_json))
+
+
+async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, detail: bool) -> Tally:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await Store.open(database_url, create=True))
+        jobs = await _ensure_jobs(store)
+        signer = keypair_from_uri(DEMO_VALIDATOR_URI)
+        names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
+        markets = {job.job_id: records.load(job.record).info for job in jobs if job.record}
+        console = Console(names, markets, detail=detail)
+        chain = make_chain(signer.ss58_address, list(names))
+        clock = EmbeddedClock(chain, markets=len(jobs))
+        await _catch_up(chain, store, jobs)
+        await start_miners(stack, chain, DEMO_MINERS, code_version())
+        view = await ValidatorChain.connect(validator_endpoint(chain), signer)
+        stack.push_async_callback(view.close)
+        await view.uid()
+        client = await stack.enter_async_context(MinerClient(signer, allow_private=True))
+        roster = MetagraphRoster(
+            view, Hotkey(signer.ss58_address), refresh_s=METAGRAPH_REFRESH_S, monotonic=time.monotonic
+        )
+        context = RunnerContext(store, client, roster, guard, signer, console, code_version())
+
+        async def market(job: Job, resume_after: int | None) -> Market:
+            inner = open_market(job, resume_after, speed)
+            begins_at = records.load(job.record or "").opening.timestamp
+            return ClockedMarket(job.job_id, inner, clock, begins_at)
+
+        service = ValidatorService(context, market, ServiceSettings(max_rounds=rounds))
+        setter = WeightSetter(view, WeightSettings(), last_set_epoch=await _last_epoch(store))
+        weights = WeightsService(setter, store, clock, console, netuid=NETUID)
+        await _run_both(service, weights, clock, stop)
+        return console.tally
+
+
+async def _run_both(
+    service: ValidatorService, weights: WeightsService, clock: EmbeddedClock, stop: asyncio.Event
+) -> None:
+    """Run weights beside the rounds; when the rounds end, so do the weights. A failure of either ends both."""
+    setting = asyncio.create_task(weights.run(), name="weights")
+    setting.add_done_callback(lambda _: (clock.detach(), stop.set()))
+    try:
+        await service.run(stop)
+    finally:
+        setting.cancel()
+        results = await asyncio.gather(setting, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _ensure_jobs(store: Store) -> tuple[Job, ...]:
+    """Register the demo jobs where they are missing; what the operator changed stays."""
+    for job in demo_jobs():
+        if await store.get_job(job.job_id) is None:
+            await store.add_job(job)
+    active = tuple(job for job in await store.list_jobs(active_only=True) if job.feed == "recorded")
+    if not active:
+        raise ConfigError("every job is paused; resume one with `tideline jobs resume JOB`")
+    return active
+
+
+async def _catch_up(chain: InMemorySubtensor, store: Store, jobs: tuple[Job, ...]) -> None:
+    """Move the chain to where an earlier run had brought it, which the markets' own progress tells."""
+    elapsed = []
+    for job in jobs:
+        record = records.load(job.record or "")
+        last = await store.last_block(JobId(job.job_id))
+        reached = RecordedMarket(record, start_block=last).snapshot().timestamp
+        elapsed.append(reached - record.opening.timestamp)
+    chain.advance_to(START_BLOCK + min(elapsed) // SUBTENSOR_BLOCK_S)
+
+
+async def _last_epoch(store: Store) -> int | None:
+    last = await store.last_weight_set(NETUID, included_only=True)
+    return None if last is None else last.epoch_index
+
+
+async def _print_results(database_url: str, tally: Tally, *, as_json: bool) -> None:
+    async with await Store.open(database_url, create=False) as store:
+        names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
+        jobs = await store.list_jobs()
+        click.echo(await leaderboard_text(store, jobs, names))
+        click.echo(f"{tally.rounds} evaluation rounds, {tally.live_rounds} live rounds in {tally.elapsed_s:.1f} s")
+        if as_json:
+            executions = await store.executions()
+            click.echo(
+                json.dumps(
+                    {
+                        "rounds": tally.rounds,
+                        "live_rounds": tally.live_rounds,
+                        "inconclusive": tally.voided,
+                        "jobs": len(jobs),
+                        "scores": tally.scores,
+                        "weights_set": tally.weights_set,
+                        "intents": tally.intents,
+                        "live_executions": sum(1 for e in executions if e.mode != "paper"),
+                        "seconds": round(tally.elapsed_s, 3),
+                    }
+                )
+            )
