@@ -362,9 +362,12 @@ class WeightSetter:
         """Set weights if they are due and return the record; a chain that fails counts as an attempt and is raised."""
         epoch = await self._chain.epoch()
         limits = await self._chain.limits()
+        since = await self._chain.blocks_since_last_update()
+        if self._has_arrived(epoch, since):
+            self._last_set_epoch, self._attempts = epoch.index, NO_ATTEMPTS
         decision = should_set(
             epoch,
-            blocks_since_last_update=await self._chain.blocks_since_last_update(),
+            blocks_since_last_update=since,
             rate_limit=limits.rate_limit,
             last_set_epoch=self._last_set_epoch,
             settings=self._settings,
@@ -382,3 +385,9 @@ class WeightSetter:
         if result.included:
             self._last_set_epoch, self._attempts = epoch.index, NO_ATTEMPTS
         return to_record(result, epoch)
+
+    def _has_arrived(self, epoch: Epoch, since: int | None) -> bool:
+        """Whether an attempt of unknown outcome was included after all: only our own hotkey moves LastUpdate."""
+        if self._attempts.epoch_index != epoch.index or since is None:
+            return False
+        return epoch.block - since >= self._attempts.last_block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -369,6 +370,18 @@ async def test_nobody_answers_at_the_start(endpoint: ChainEndpoint, line: Unreli
         with pytest.raises(ChainError, match="cannot connect") as caught:
             await ValidatorChain.connect(endpoint, KEYS["val"])
         assert caught.value.retryable
+
+
+async def test_the_real_transport_against_nobody_and_against_silence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts by the kernel's hand, and never says a word
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        alone = ChainEndpoint(url, NETUID, fallback_endpoints=(), archive_endpoints=(), deadline_s=0.3)
+        with pytest.raises(ChainError, match="deadline") as silence:
+            await ValidatorChain.connect(alone, KEYS["val"])
+    with pytest.raises(ChainError, match="could not connect to any endpoint") as nobody:
+        await ValidatorChain.connect(alone, KEYS["val"])
+    assert silence.value.retryable and nobody.value.retryable
+    assert silence.value.where == {"network": url, "netuid": NETUID}
 
 
 async def test_closing_a_dead_line_does_not_hang(validator: ValidatorChain, line: Unreliable) -> None:

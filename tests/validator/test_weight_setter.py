@@ -324,6 +324,16 @@ async def test_failures_back_off_inside_the_epoch_and_end_with_it() -> None:
     assert [block for block, _ in chain.sent] == [1_030, 1_032, 1_036, 1_044, 1_080]
 
 
+async def test_an_attempt_that_arrives_late_is_not_made_again() -> None:
+    chain = ScriptedChain(graph(identity("a")))
+    chain.refusals = [WeightsOutcome.UNKNOWN]
+    setter = WeightSetter(chain, SETTINGS)
+    await run(setter, chain, {identity("a"): 1}, range(1_030, 1_031))
+    chain.last_update = 1_031  # included one block after we had given up
+    await run(setter, chain, {identity("a"): 1}, range(1_031, 1_050))
+    assert ([block for block, _ in chain.sent], setter.last_set_epoch) == ([1_030], 0)
+
+
 async def test_a_restarted_setter_does_not_set_again_in_the_same_epoch() -> None:
     chain = ScriptedChain(graph(identity("a")))
     chain.block = 1_030
