@@ -217,17 +217,15 @@ def _with_liquidity(pool: Pool, end_tick: int, liquidity_delta: int, *, zero_for
     low, high = sorted((pool.tick, end_tick))
     first = (low // pool.tick_spacing + 1) * pool.tick_spacing
     for bound in range(first, high + 1, pool.tick_spacing)[:_MOST_BOUNDS]:
-        below, above = (lowest, bound), (bound, highest)
-        beyond, before = (below, above) if zero_for_one else (above, below)
+        beyond = (lowest, bound) if zero_for_one else (bound, highest)
+        trial = pool.copy()
         try:
-            if liquidity_delta > 0:
-                trial = pool.copy()
-                trial.apply_liquidity(*beyond, liquidity_delta)
-            else:  # taken away everywhere, given back before the bound: nobody need own it
-                trial = _with_active(pool, liquidity_delta)
-                trial.apply_liquidity(*before, -liquidity_delta)
+            if liquidity_delta < 0:  # what is taken away must be there at the far end, too
+                trial.apply_liquidity(lowest, highest, -liquidity_delta)
+            trial.apply_liquidity(*beyond, liquidity_delta)
         except PoolRevert:
             continue
+        trial.liquidity += min(liquidity_delta, 0)
         yield trial
 
 
