@@ -27,11 +27,13 @@ from protocol.wire import CONTENT_TYPE, MAX_BODY_BYTES, REBALANCE_PATH
 
 _log = logging.getLogger(__name__)
 
-# Public by number, private by use, or a tunnel to an address we would refuse: none of them is a miner.
+# Public by number, private by use, or a tunnel to an address we would refuse: none of them is a miner. Python's own
+# tables (`is_global`) miss some and differ between releases.
 _REFUSED_NETWORKS = tuple(
     ipaddress.ip_network(text)
-    for text in ("168.63.129.16/32", "192.88.99.0/24", "2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48")
+    for text in ("192.0.0.0/24", "168.63.129.16/32", "192.88.99.0/24", "2002::/16", "2001::/23")
 )
+_GLOBAL_UNICAST_V6 = ipaddress.ip_network("2000::/3")
 _OUR_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 
 
@@ -104,6 +106,8 @@ def check_address(host: str, port: int, *, allow_private: bool = False) -> str |
     if allow_private:
         return None
     if not address.is_global or address.is_multicast:
+        return "address is not public"
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST_V6:
         return "address is not public"
     if any(address in network for network in _REFUSED_NETWORKS if network.version == address.version):
         return "address is reserved for infrastructure or tunnels"
@@ -221,7 +225,7 @@ class MinerClient:
         async with session.post(_url(endpoint), data=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 return _Reply(ExchangeStatus.REJECTED, response.status, detail=f"HTTP {response.status}")
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            if _is_compressed(response):
                 return _Reply(ExchangeStatus.MALFORMED, response.status, detail="compressed body")
             answer = await self._read_capped(response)
             if answer is None:
@@ -280,6 +284,10 @@ class MinerClient:
             elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000 if started_ns else 0,
             detail=reply.detail,
         )
+
+
+def _is_compressed(response: aiohttp.ClientResponse) -> bool:
+    return any(coding.lower() != "identity" for coding in response.headers.getall("Content-Encoding", []))
 
 
 def _url(endpoint: MinerEndpoint) -> str:
