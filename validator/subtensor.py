@@ -21,14 +21,8 @@ from protocol.errors import ChainError, ConfigError
 from protocol.signing import Signer
 from protocol.units import BlockNumber, Hotkey, Uid
 from validator.metagraph import Endpoint, Metagraph, Neuron
-from validator.weight_setter import (
-    U16_MAX,
-    Epoch,
-    WeightLimits,
-    WeightsOutcome,
-    WeightsResult,
-    fit_to_limits,
-)
+from validator.weight_setter import Epoch, WeightsOutcome, WeightsResult
+from validator.weight_vector import U16_MAX, WeightLimits, fit_to_limits
 
 Row = tuple[tuple[Uid, int], ...]
 storage = bt.storage.SubtensorModule

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from protocol.errors import ConfigError, SimulationError
+from protocol.errors import ConfigError
 from protocol.units import BlockNumber, Uid
 from validator.metagraph import Identity, Metagraph
-
-U16_MAX = 65535
-
-Weight: TypeAlias = int | float | Fraction
+from validator.weight_vector import Weight, WeightLimits, too_few_entries, weights_by_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +23,6 @@ class Epoch:
     last_epoch_block: BlockNumber
     next_epoch_start_block: BlockNumber
     blocks_remaining: int
-
-
-@dataclass(frozen=True, slots=True)
-class WeightLimits:
-    """The subnet's rules for a weight vector. `max_weight_limit` is a share of 65535, rates are in blocks."""
-
-    min_allowed: int
-    max_weight_limit: int
-    rate_limit: int
-    version_key: int
-    commit_reveal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,103 +196,32 @@ def after_failure(attempts: Attempts, epoch: Epoch) -> Attempts:
     return Attempts(epoch.index, count + 1, epoch.block)
 
 
-def weights_by_uid(weights: Mapping[Identity, Weight], metagraph: Metagraph) -> dict[Uid, int]:
-    """Return the vector for the chain: each scored identity's weight on the uid it holds in `metagraph`.
+def start_up_warnings(
+    limits: WeightLimits, epoch: Epoch, settings: WeightSettings, *, miners: int, version_key: int, netuid: int
+) -> tuple[str, ...]:
+    """Return what will keep weights from being set, or set in time, as lines that say what to change.
 
-    Parameters: weights  finite, >= 0, any scale, keyed by (hotkey, registration block)   ·   metagraph  taken now
-    Returns:    uid → u16 in uid order, the largest 65535, zeros left out; empty when nobody has a positive weight.
-                An identity that is gone, replaced or registered anew gets nothing, and so does its old seat
-    Rounding:   to nearest, ties to even, computed exactly, so that every validator sends the same integers
-    Raises:     SimulationError for NaN, infinity or a negative weight: our own arithmetic failed, nothing is sent
-    Source:     network reference §6 (max-upscaled u16), §7 (state by identity; all zero is never uniform)
-    """
-    seats = metagraph.uid_by_identity()
-    exact = {identity: _exact(weight, identity) for identity, weight in weights.items()}
-    seated = {seats[identity]: weight for identity, weight in exact.items() if identity in seats and weight > 0}
-    if not seated:
-        return {}
-    top = max(seated.values())
-    scaled = {uid: round(weight * U16_MAX / top) for uid, weight in sorted(seated.items())}
-    return {uid: value for uid, value in scaled.items() if value > 0}
-
-
-def _exact(weight: Weight, identity: Identity) -> Fraction:
-    if isinstance(weight, float) and not math.isfinite(weight):
-        raise SimulationError("a weight is not a finite number", weight=weight, hotkey=identity.hotkey)
-    if weight < 0:
-        raise SimulationError("a weight is negative", weight=weight, hotkey=identity.hotkey)
-    return Fraction(weight)
-
-
-def within_limit(vector: Mapping[Uid, int], max_weight_limit: int) -> dict[Uid, int]:
-    """Return the vector with its largest entries cut until none exceeds the subnet's share of the total.
-
-    Parameters: vector  u16 values > 0  ·   max_weight_limit  share of 65535 that no entry may exceed
-    Returns:    uid → u16, the largest 65535, unchanged where it already fits; empty when only (nearly) equal
-                weights could fit: the SDK would send a uniform vector then, which nobody earned
-    Rounding:   the cut down, by integer search; what is not cut is scaled up by ceiling, so that the sum is never
-                too small. The cap keeps 1/65536 in hand: after it the SDK's own float clipping has nothing to do
-    Raises:     nothing
-    Source:     network reference §6; the chain refuses max/sum > limit, and the SDK's clip is exact only before
-                quantisation (at 33000 of 65535 its {1, 65535, 20000} becomes a vector that the chain refuses)
-    """
-    if max_weight_limit >= U16_MAX or not vector:
-        return dict(vector)
-    fine = {uid: value << 16 for uid, value in vector.items()}  # so that small numbers can be cut finely as well
-
-    def fits(cap: int) -> bool:
-        return (U16_MAX + 1) * cap <= max_weight_limit * sum(min(value, cap) for value in fine.values())
-
-    # limit·Σmin(v, cap) − 65536·cap is concave in cap and 0 at 0: what fits is an interval from 0.
-    low, high = 0, max(fine.values())
-    if fits(high):
-        return dict(vector)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    if low == 0:
-        return {}
-    return {uid: -(-min(value, low) * U16_MAX // low) for uid, value in fine.items()}
-
-
-def too_few_entries(limits: WeightLimits, *, positive: int, netuid: int) -> str | None:
-    """Return why a vector with `positive` non-zero entries would be refused for its length, or None.
-
-    Parameters: limits  the subnet's rules   ·   positive  number of entries above zero (a sole self-weight is exempt)
-    Returns:    one line that says what to change, for the start-up check and for the refusal itself
+    Parameters: limits, epoch  the subnet's, now   ·   miners  how many could earn a weight   ·   version_key  ours
+    Returns:    no line where all is well. Warnings, not errors: miners register and owners change rules while we run
     Rounding:   none
-    Raises:     nothing
-    Source:     network reference §6: the chain counts entries, the SDK counts non-zero ones, so the stricter holds
-    """
-    if positive >= limits.min_allowed:
-        return None
-    return (
-        f"subnet {netuid} accepts no weight vector with fewer than {limits.min_allowed} non-zero entries and ours has "
-        f"{positive}: the subnet owner can lower min_allowed_weights, or more miners must earn a weight"
-    )
-
-
-def fit_to_limits(
-    vector: Mapping[Uid, int], *, own_uid: Uid, limits: WeightLimits, netuid: int
-) -> dict[Uid, int] | str:
-    """Return the vector as the subnet's rules allow it, or the line that says why they cannot.
-
-    Parameters: vector  u16 values > 0   ·   own_uid  of the validator   ·   limits  the subnet's rules
-    Returns:    uid → u16; a sole weight on oneself is exempt from every limit
-    Rounding:   that of `within_limit`
     Raises:     nothing
     Source:     network reference §6
     """
-    if list(vector) == [own_uid]:
-        return dict(vector)
-    fitting = within_limit(vector, limits.max_weight_limit)
-    if not fitting:
-        return (
-            f"subnet {netuid} lets no entry exceed {limits.max_weight_limit}/65535 of the total, which {len(vector)} "
-            "entries can only meet by being equal: the subnet owner can raise max_weight_limit, or more miners must "
-            "earn a weight"
+    lines = [too_few_entries(limits, positive=miners, netuid=netuid)]
+    if limits.version_key > version_key:
+        lines.append(
+            f"subnet {netuid} demands weights version {limits.version_key} and ours is {version_key}: update Tideline"
         )
-    return too_few_entries(limits, positive=len(fitting), netuid=netuid) or fitting
+    if limits.rate_limit > epoch.tempo:
+        lines.append(
+            f"subnet {netuid} allows weights every {limits.rate_limit} blocks and its epochs last {epoch.tempo}: some "
+            "epochs will pass without new weights"
+        )
+    if settings.margin_blocks >= epoch.tempo:
+        lines.append(
+            f"weights.margin_blocks ({settings.margin_blocks}) covers the whole epoch of {epoch.tempo} blocks: lower it"
+        )
+    return tuple(line for line in lines if line is not None)
 
 
 def to_record(result: WeightsResult, epoch: Epoch) -> WeightSet:

@@ -27,14 +27,13 @@ from validator.weight_setter import (
     Epoch,
     Wait,
     WaitReason,
-    WeightLimits,
     WeightSet,
     WeightSetter,
     WeightSettings,
     WeightsOutcome,
     WeightsResult,
-    within_limit,
 )
+from validator.weight_vector import WeightLimits, within_limit
 
 NETUID = 98
 START = 1_000
