@@ -15,6 +15,7 @@ from typing import Protocol
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from miner.config import MinerConfig
 from miner.decider import Decider
@@ -73,6 +74,11 @@ class _Doorman(asyncio.Protocol):
         handler.connection_made(transport)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Keep what strangers send instead of HTTP out of the log: they would fill it with tracebacks at will."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def _peer(peername: object) -> object:
     return peername[0] if isinstance(peername, tuple) and peername else None
 
@@ -118,8 +124,11 @@ class MinerServer:
         app = web.Application(client_max_size=config.max_body_bytes)
         app.router.add_post(REBALANCE_PATH, self._rebalance)
         app.router.add_get(HEALTH_PATH, self._health)
+        http_log = logging.getLogger(f"{__name__}.http")
+        http_log.addFilter(_is_ours)
         runner = web.AppRunner(
             app,
+            logger=http_log,
             access_log=None,
             shutdown_timeout=config.stop_s,
             keepalive_timeout=config.idle_s,
