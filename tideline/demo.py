@@ -56,13 +56,7 @@ def demo_jobs() -> tuple[Job, ...]:
         "round_duration_seconds": 900,
         "checkpoint_interval_blocks": 20,
         "record": "usdc-weth-005",
-        "opening": {
-            "amount0": "0",
-            "amount1": "0",
-            "positions": [
-                {"tick_lower": 197040, "tick_upper": 201050, "amount0": "10000000000", "amount1": "4400000000000000000"}
-            ],
-        },
+        "opening": {"amount0": "10000000000", "amount1": "4400000000000000000"},
     }
     wbtc_weth = {
         **common,

@@ -26,7 +26,7 @@ from simulator.valuation import QuoteToken, Target
 from validator import job_settings
 from validator.ports import Guard, Miners, Roster
 from validator.progress import Asked, IntentStored, Observer, RoundClosed, RoundOpened, RoundVoided
-from validator.reputation import advance, is_eligible_for_live
+from validator.reputation import PARTICIPATION_WINDOW_DAYS, advance, is_eligible_for_live
 from validator.round_run import FinishedRound, RoundRun
 from validator.transport import MinerEndpoint
 from validator.winner import pick_round_winner
@@ -34,7 +34,6 @@ from validator.winner import pick_round_winner
 _log = logging.getLogger(__name__)
 
 PAPER = "paper"
-PARTICIPATION_WINDOW_DAYS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,6 @@ from validator.progress import Trouble
 
 _log = logging.getLogger(__name__)
 
-RESTARTED = "the validator stopped while the round was running"
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
@@ -45,7 +43,7 @@ class ValidatorService:
         """Run until `stop` is set, or until every job has played its rounds. Rounds cut off are voided at the next
         start.
         """
-        await self.void_cut_off_rounds()
+        await self._void_open_rounds("the validator was restarted while the round was running")
         try:
             while not stop.is_set():
                 await self._follow_jobs()
@@ -56,11 +54,12 @@ class ValidatorService:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._void_open_rounds("the validator was stopped while the round was running")
 
-    async def void_cut_off_rounds(self) -> None:
-        """Close what an earlier process left open: nobody is scored for it and nobody punished."""
+    async def _void_open_rounds(self, reason: str) -> None:
+        """Close what was cut off: nobody is scored for it and nobody punished."""
         for row in await self._context.store.open_rounds():
-            await self._context.store.void_round(row.round_id, RESTARTED)
+            await self._context.store.void_round(row.round_id, reason)
 
     async def _wait(self, stop: asyncio.Event) -> None:
         """Return when told to stop, when a runner ends, or when it is time to look at the jobs again."""

@@ -100,24 +100,11 @@ async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, 
         service = ValidatorService(context, market, ServiceSettings(max_rounds=rounds))
         setter = WeightSetter(view, WeightSettings(), last_set_epoch=await _last_epoch(store))
         weights = WeightsService(setter, store, clock, console, netuid=NETUID)
-        await _run_both(service, weights, clock, stop)
+        try:
+            await weights.run_beside(service.run(stop), stop)
+        finally:
+            clock.detach()
         return console.tally
-
-
-async def _run_both(
-    service: ValidatorService, weights: WeightsService, clock: EmbeddedClock, stop: asyncio.Event
-) -> None:
-    """Run weights beside the rounds; when the rounds end, so do the weights. A failure of either ends both."""
-    setting = asyncio.create_task(weights.run(), name="weights")
-    setting.add_done_callback(lambda _: (clock.detach(), stop.set()))
-    try:
-        await service.run(stop)
-    finally:
-        setting.cancel()
-        results = await asyncio.gather(setting, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
 
 
 async def _ensure_jobs(store: Store) -> tuple[Job, ...]:
