@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -29,13 +29,15 @@ class Epoch:
 class WeightSettings:
     """When to act: inside the last `window_blocks` of an epoch, but not in its last `margin_blocks`.
 
-    Failures wait `backoff_blocks`, doubled each time, at most `backoff_max_blocks`.
+    Failures wait `backoff_blocks`, doubled each time, at most `backoff_max_blocks`. However far off the window is, the
+    schedule is read again after `recheck_blocks`: a subnet owner may change the tempo or pull an epoch forward.
     """
 
     window_blocks: int = 20
     margin_blocks: int = 2
     backoff_blocks: int = 2
     backoff_max_blocks: int = 16
+    recheck_blocks: int = 20
 
     def __post_init__(self) -> None:
         if not 1 <= self.margin_blocks < self.window_blocks:
@@ -50,6 +52,8 @@ class WeightSettings:
                 backoff_blocks=self.backoff_blocks,
                 backoff_max_blocks=self.backoff_max_blocks,
             )
+        if self.recheck_blocks < 1:
+            raise ConfigError("weights.recheck_blocks must be at least 1", recheck_blocks=self.recheck_blocks)
 
 
 class WaitReason(StrEnum):
@@ -70,7 +74,7 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Do nothing; asking again is pointless for `blocks` blocks."""
+    """Do nothing; unless the subnet's schedule changes, asking again is pointless for `blocks` blocks."""
 
     reason: WaitReason
     blocks: int
@@ -287,7 +291,7 @@ class WeightSetter:
             attempts=self._attempts,
         )
         if isinstance(decision, Wait):
-            return decision
+            return replace(decision, blocks=min(decision.blocks, self._settings.recheck_blocks))
         # The seats are read after the decision, as close to the submission as they can be.
         by_uid = weights_by_uid(weights, await self._chain.metagraph())
         if not by_uid:

@@ -148,7 +148,14 @@ def test_backoff_doubles_up_to_its_limit_and_starts_anew_with_the_epoch() -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"margin_blocks": 0}, {"margin_blocks": 20}, {"backoff_blocks": 0}, {"backoff_max_blocks": 1}]
+    "wrong",
+    [
+        {"margin_blocks": 0},
+        {"margin_blocks": 20},
+        {"backoff_blocks": 0},
+        {"backoff_max_blocks": 1},
+        {"recheck_blocks": 0},
+    ],
 )
 def test_settings_that_could_never_work_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="weights"):
@@ -252,6 +259,12 @@ async def test_a_restarted_setter_does_not_set_again_in_the_same_epoch() -> None
     forgotten = await WeightSetter(chain, SETTINGS).step({identity("a"): 1})
     assert isinstance(first, WeightSet) and len(chain.sent) == 1
     assert (remembered, forgotten) == (Wait(WaitReason.ALREADY_SET, 10), Wait(WaitReason.RATE_LIMITED, 15))
+
+
+async def test_the_schedule_is_read_again_long_before_a_far_window() -> None:
+    chain = ScriptedChain(graph(identity("a")))
+    setter = WeightSetter(chain, replace(SETTINGS, recheck_blocks=7))
+    assert await setter.step({identity("a"): 1}) == Wait(WaitReason.BEFORE_WINDOW, 7)
 
 
 async def test_all_zero_keeps_what_is_on_chain() -> None:
