@@ -19,11 +19,15 @@ _EXACT_IN_JSON = 2**53  # beyond it many JSON readers round, so larger integers 
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(dir_okay=False, writable=True, path_type=Path))
 @click.option(
-    "--facts", required=True, help="JSON object of header fields to set, such as chain_id, token0, opening_block."
+    "--facts", default="{}", help="JSON object of header fields to set, such as chain_id, token0, opening_block."
 )
 def main(source: Path, target: Path, facts: str) -> None:
     """Re-encode SOURCE as TARGET (.jsonl.gz), then load it once to prove that it is a record."""
-    header = {**NeutralFile.open(source).header, **json.loads(facts)}
+    try:
+        given = json.loads(facts)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"is not JSON: {error}", param_hint="--facts") from error
+    header = {**NeutralFile.open(source).header, **given}
     rows = [_small(json.loads(text)) for text in _lines(source)[1:]]
     header["lines_after_header"] = len(rows)
     text = "\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in (header, *rows)) + "\n"
@@ -37,7 +41,7 @@ def main(source: Path, target: Path, facts: str) -> None:
 
 def _lines(path: Path) -> list[str]:
     raw = path.read_bytes()
-    return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()
+    return (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode().splitlines()
 
 
 def _small(value: Any) -> Any:

@@ -12,11 +12,11 @@ import re
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import ConfigError, SimulationError
 from simulator.events import Block, PoolEvent
-from simulator.market import MarketInfo
+from simulator.market import Market, MarketInfo
 from simulator.pool import Pool
 from simulator.records import Record, RecordedBlock, block_hash
 from simulator.replay import apply_event
@@ -245,3 +245,7 @@ def _exact_speed(speed: Fraction | float | None) -> Fraction | None:
     if exact <= 0:
         raise ConfigError(f"speed {speed} is not a speed; give a positive number, or None for as fast as possible")
     return exact
+
+
+if TYPE_CHECKING:
+    _is_a_market: type[Market] = RecordedMarket  # mypy proves the port
