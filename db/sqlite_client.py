@@ -21,8 +21,6 @@ from tortoise.connection import get_connections
 
 from db.url import DatabaseUrl
 
-BUSY_TIMEOUT_MS = 10_000
-
 
 class SqliteDatabase(SqliteClient):
     """One connection in WAL mode; a commit is on the disk when it returns."""
