@@ -204,7 +204,7 @@ class MinerServer:
                 return await self._read_capped(request)
         except TimeoutError as error:
             raise _Denied(408, f"body took longer than {self._config.body_deadline_s:g} s") from error
-        except (aiohttp.ClientPayloadError, web.RequestPayloadError) as error:
+        except (aiohttp.ClientPayloadError, web.RequestPayloadError, ConnectionError) as error:
             raise _Denied(400, "body is cut off or garbled") from error
         finally:
             self._readers.release(peer)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -13,10 +14,11 @@ from miner.config import MinerConfig
 from miner.server import AllowList, MinerServer
 from miner.strategies.wide import Wide
 from miner.strategy import Strategy
+from protocol.messages import RebalanceQuery, parse_response
 from protocol.signing import HEADER_HOTKEY, HEADER_NONCE, Signer, keypair_from_uri, sign_response
 from protocol.units import Hotkey
 from protocol.wire import REBALANCE_PATH
-from validator.transport import MinerClient, MinerEndpoint
+from validator.transport import Exchange, ExchangeStatus, MinerClient, MinerEndpoint
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -125,3 +127,12 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     return head + await reader.readexactly(length)
+
+
+async def duel(attacker: MinerEndpoint, query: RebalanceQuery, *, deadline_s: float = 5.0, **knobs: Any) -> Exchange:
+    """Ask an attacker and an honest miner together; the honest one must be heard. Return the attacker's exchange."""
+    async with honest_miner() as honest, client(**knobs) as miners:
+        bad, good = await miners.ask_all([(attacker, query), (honest, query)], deadline_s=deadline_s)
+    assert good.status is ExchangeStatus.ANSWERED
+    assert parse_response(good.response_body or b"", request_id=query.request_id).accepted
+    return bad
