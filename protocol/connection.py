@@ -50,6 +50,8 @@ class Connection(Generic[C]):
         self._client: C | None = None
         self._stale: C | None = None
         self._opening = asyncio.Lock()
+        # Connections given up before they were open: who waits for each, and what is waited for.
+        self._abandoned: dict[asyncio.Task[None], asyncio.Future[object]] = {}
 
     async def open(self) -> C:
         """Return the client, connecting if there is none. Raises a retryable ChainError where nobody answers."""
@@ -57,14 +59,17 @@ class Connection(Generic[C]):
             if self._client is not None:
                 return self._client
             await self._discard_stale()
-            # Until it is open it counts as stale: an interruption leaves it to be closed by the next caller.
-            client = self._stale = self._make()
+            client = self._make()
+            connecting: asyncio.Future[object] = asyncio.ensure_future(client.connect())
             try:
                 async with asyncio.timeout(self._deadline_s):
-                    await client.connect()
+                    await asyncio.shield(connecting)
+                self._client = client
             except (*self._lost, *self._failed) as error:
                 raise ChainError(f"cannot connect: {_detail(error)}", retryable=True, **self._where) from error
-            self._client, self._stale = client, None
+            finally:
+                if self._client is None:
+                    self._abandon(client, connecting)
             return client
 
     async def close(self) -> None:
@@ -72,6 +77,9 @@ class Connection(Generic[C]):
         async with self._opening:
             self._stale, self._client = self._client or self._stale, None
             await self._discard_stale()
+            for connecting in self._abandoned.values():
+                connecting.cancel()
+            await asyncio.gather(*self._abandoned)
 
     async def call(
         self,
@@ -99,14 +107,34 @@ class Connection(Generic[C]):
             detail = f"an impossible answer for {what}: {error!r}"
             raise ChainError(detail, retryable=False, **self._where) from error
 
+    def _abandon(self, client: C, connecting: asyncio.Future[object]) -> None:
+        """Leave a client that did not open to be closed: at once if it has failed, else when it has made up its mind.
+
+        A client cancelled in the middle of connecting may keep a task and a socket that its `close` knows nothing of.
+        """
+        if connecting.done():
+            self._stale = client
+            return
+        waiter = asyncio.create_task(self._see_off(client, connecting), name="connection-abandoned")
+        self._abandoned[waiter] = connecting
+        waiter.add_done_callback(self._abandoned.pop)
+
+    async def _see_off(self, client: C, connecting: asyncio.Future[object]) -> None:
+        await asyncio.wait([connecting])
+        if not connecting.cancelled():
+            connecting.exception()  # looked at, so that nobody logs it as forgotten
+        await self._close_client(client)
+
     async def _discard_stale(self) -> None:
         stale, self._stale = self._stale, None
-        if stale is None:
-            return
+        if stale is not None:
+            await self._close_client(stale)
+
+    async def _close_client(self, client: C) -> None:
         # It is being thrown away: how it dies is of no interest, only that it does so in time.
         with contextlib.suppress(*self._lost, *self._failed):
             async with asyncio.timeout(self._deadline_s):
-                await stale.close()
+                await client.close()
 
 
 def _detail(error: Exception) -> str:

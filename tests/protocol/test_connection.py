@@ -121,14 +121,42 @@ async def test_our_own_bugs_are_not_dressed_up(bench: Bench) -> None:
         await bench.line.call("a name", raising(ZeroDivisionError()))
 
 
-@pytest.mark.parametrize("trouble", [raising(LineCut("refused")), raising(NodeSaysNo("banned")), hang])
-async def test_a_client_that_cannot_connect_is_closed_before_the_next(bench: Bench, trouble: Callable[[], Any]) -> None:
-    bench.trouble["connect"] = trouble
+@pytest.mark.parametrize("error", [LineCut("refused"), NodeSaysNo("banned"), OSError("no route")])
+async def test_a_client_that_cannot_connect_is_closed_before_the_next(bench: Bench, error: Exception) -> None:
+    bench.trouble["connect"] = raising(error)
     with pytest.raises(ChainError, match="cannot connect") as caught:
         await bench.ask()
     bench.trouble.clear()
     assert (caught.value.retryable, await bench.ask()) == (True, 1)
     assert bench.log == ["made 0", "connect 0", "close 0", "made 1", "connect 1"]
+
+
+@pytest.mark.parametrize("late", [None, LineCut("after all not")])
+async def test_a_client_still_connecting_at_the_deadline_is_closed_when_it_is_done(
+    bench: Bench, late: Exception | None
+) -> None:
+    released = asyncio.Event()
+
+    async def slow() -> None:
+        await released.wait()
+        if late is not None:
+            raise late
+
+    bench.trouble["connect"] = slow
+    with pytest.raises(ChainError, match="no answer before the deadline") as caught:
+        await bench.ask()
+    del bench.trouble["connect"]
+    assert (caught.value.retryable, await bench.ask()) == (True, 1)
+    assert bench.log == ["made 0", "connect 0", "made 1", "connect 1"]  # cutting it off would leak what it holds
+    closed = asyncio.Event()
+
+    async def note() -> None:
+        closed.set()
+
+    bench.trouble["close"] = note
+    released.set()
+    await closed.wait()
+    assert bench.log[4:] == ["close 0"]
 
 
 async def test_a_late_failure_does_not_condemn_the_successor(bench: Bench) -> None:
