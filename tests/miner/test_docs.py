@@ -1,0 +1,62 @@
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from support.queries import Shape, make_query, shapes
+
+from miner.strategies import available, build
+from miner.strategy import Strategy, check_decision, owned
+from protocol.errors import ConfigError
+from tideline.commands.miner import miner
+
+PAGE = (Path(__file__).parents[2] / "docs" / "miner-strategy.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Strategy:
+    """The documented strategy, saved and loaded as the page says."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "my_strategies.py").write_text(blocks("python")[0], encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        importlib.invalidate_caches()
+        strategy = build("my_strategies:Quiet", {"half_width": "40"})
+        del sys.modules["my_strategies"]
+    return strategy
+
+
+def test_the_documented_strategy_is_valid_whatever_it_is_asked(quiet: Strategy) -> None:
+    @settings(max_examples=60)
+    @given(shapes())
+    def check(shape: Shape) -> None:
+        query = make_query(shape)
+        decision = quiet.decide(query)
+        assert check_decision(query, decision) is None
+        have0, have1 = owned(query)
+        desired = getattr(decision, "desired", ())
+        assert sum(d.amount0 for d in desired) <= have0
+        assert sum(d.amount1 for d in desired) <= have1
+
+    check()
+
+
+def test_the_documented_commands_are_understood() -> None:
+    for command in blocks("sh"):
+        words = shlex.split(command.replace("\\\n", " ").replace("<your public address>", "8.8.8.8"))
+        arguments = words[words.index("miner") + 1 :]
+        result = CliRunner().invoke(miner, arguments)
+        assert isinstance(result.exception, ConfigError)  # every option is known; only the file is not there
+        assert result.exception.message.startswith("cannot load strategy 'my_strategies:Quiet'")
+
+
+def test_every_strategy_is_on_the_page() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)) == set(available())
