@@ -35,6 +35,7 @@ class Tally:
     scores: int = 0
     weights_set: int = 0
     intents: int = 0
+    live_executions: int = 0  # on chain; on paper there are none
     started_s: float = field(default_factory=time.monotonic)
 
     @property

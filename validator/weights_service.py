@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable
-from datetime import UTC, date, datetime
-from fractions import Fraction
 from typing import Protocol
 
-from db.job import Job
 from db.records import WeightSet as StoredWeightSet
 from db.store import Store
 from protocol.errors import ChainError
-from protocol.units import JobId
-from validator.metagraph import Identity
 from validator.progress import Observer, Trouble, WeightsWritten
+from validator.standings import stored_weights
 from validator.weight_setter import Wait, WeightSet, WeightSetter
-from validator.weights import JobStandings, compute_weights, standings, window_start
 
 SUBTENSOR_BLOCK_S = 12.0
 
@@ -76,7 +71,8 @@ class WeightsService:
 
     async def step(self) -> int:
         """Set weights if they are due; return how many blocks to let pass."""
-        outcome = await self._setter.step(await self._weights())
+        jobs = await self._store.list_jobs(active_only=True)
+        outcome = await self._setter.step(await stored_weights(self._store, jobs))
         if isinstance(outcome, Wait):
             return max(1, outcome.blocks)
         await self._record(outcome)
@@ -105,22 +101,3 @@ class WeightsService:
                 message=result.message,
             )
         )
-
-    async def _weights(self) -> dict[Identity, Fraction]:
-        jobs = await self._store.list_jobs(active_only=True)
-        return compute_weights([found for job in jobs if (found := await self._standings(job)) is not None])
-
-    async def _standings(self, job: Job) -> JobStandings | None:
-        """Return a job's standings as of its own last round: chain time, not ours."""
-        job_id = JobId(job.job_id)
-        last = await self._store.last_round(job_id, "evaluation", completed_only=True)
-        if last is None or last.end_timestamp is None:
-            return None
-        today = _day(last.end_timestamp)
-        reputations = await self._store.reputations(job_id)
-        participation = await self._store.participation(job_id, since_day=window_start(today))
-        return JobStandings(job.weight, standings(reputations, participation, today=today))
-
-
-def _day(timestamp: int) -> date:
-    return datetime.fromtimestamp(timestamp, UTC).date()

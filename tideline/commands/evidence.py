@@ -35,7 +35,8 @@ def evidence() -> None:
 def verify_command(*, round_or_file: str, database_url: str) -> None:
     """Recompute every score of a round.
 
-    ROUND_OR_FILE is a round's id in the database, or a file written by `export`. Exit code 0: everything is recomputed as claimed.
+    ROUND_OR_FILE is a round's id in the database, or a file written by `export`. Exit code 0: everything is recomputed
+    as claimed.
     1: something differs; the line says what. 2: there is nothing to verify.
 
     \b

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import click
 
 from db.job import Job
-from db.records import MinerScore, Participation
 from db.store import Store
 from protocol.units import BlockNumber, Hotkey, JobId
 from tideline.commands.jobs import find_job
@@ -22,7 +20,7 @@ from tideline.wiring import database_option
 from validator.leaderboard import Excess, LeaderboardRow, rank_miners
 from validator.metagraph import Identity
 from validator.reputation import PARTICIPATION_WINDOW_DAYS
-from validator.weights import JobStandings, compute_weights, standings
+from validator.standings import standing_of, stored_weights
 
 _BASIS_POINT_E18 = 10**14
 _MONTH_OF_ROUNDS = 2976
@@ -77,7 +75,7 @@ def leaderboard(*, job_id: str | None, rounds: int, as_json: bool, database_url:
       tideline leaderboard
       tideline leaderboard --job weth-usdc --json
     """
-    boards = asyncio.run(_load(database_url, job_id, rounds))
+    boards = asyncio.run(load_boards(database_url, job_id, rounds))
     if as_json:
         click.echo(json.dumps([_board_json(board) for board in boards], indent=2))
         return
@@ -86,36 +84,21 @@ def leaderboard(*, job_id: str | None, rounds: int, as_json: bool, database_url:
     for index, board in enumerate(boards):
         if index:
             click.echo()
-        _print_board(board)
+        print_board(board, {})
 
 
-async def _load(url: str, job_id: str | None, rounds: int) -> list[JobBoard]:
+async def load_boards(url: str, job_id: str | None = None, rounds: int = _MONTH_OF_ROUNDS) -> list[JobBoard]:
+    """Read the tables of one job or of all."""
     async with await Store.open(url, create=False) as store:
         every = await store.list_jobs()
         shown = every if job_id is None else [await find_job(store, job_id)]
-        weights = await subnet_weights(store, [job for job in every if job.is_active])
+        weights = await stored_weights(store, [job for job in every if job.is_active])
         return [await _board(store, job, rounds, weights) for job in shown]
-
-
-async def subnet_weights(store: Store, jobs: list[Job]) -> dict[Identity, Fraction]:
-    """Return each miner's share over these jobs, each as of its own chain time."""
-    found = []
-    for job in jobs:
-        reputations, participation, today = await _standing(store, JobId(job.job_id))
-        found.append(JobStandings(job.weight, standings(reputations, participation, today=today)))
-    return compute_weights(found)
-
-
-async def _standing(store: Store, job_id: JobId) -> tuple[list[MinerScore], list[Participation], date]:
-    last = await store.last_round(job_id, "evaluation", completed_only=True)
-    today = datetime.fromtimestamp(0 if last is None else last.start_timestamp, UTC).date()
-    since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS - 1)
-    return await store.reputations(job_id), await store.participation(job_id, since), today
 
 
 async def _board(store: Store, job: Job, rounds: int, weights: Mapping[Identity, Fraction]) -> JobBoard:
     job_id = JobId(job.job_id)
-    reputations, participation, today = await _standing(store, job_id)
+    reputations, participation, today = await standing_of(store, job_id)
     history = await store.round_score_history(job_id, "evaluation", last_rounds=rounds)
     return JobBoard(
         job=job,
@@ -128,13 +111,14 @@ async def _board(store: Store, job: Job, rounds: int, weights: Mapping[Identity,
     )
 
 
-def _print_board(board: JobBoard) -> None:
+def print_board(board: JobBoard, names: Mapping[str, str]) -> None:
+    """Write one job's table; `names` puts a name in the place of a hotkey."""
     state = "" if board.job.is_active else ", paused"
     click.echo(f"{board.job.job_id}  ({board.job.target}, weight {board.job.weight}{state}; {board.rounds} rounds)")
     if not board.rows:
         click.echo("  nobody has been scored yet")
         return
-    table = [_HEADER, *(_cells(row, board.weights[row.hotkey]) for row in board.rows)]
+    table = [_HEADER, *(_cells(row, board.weights[row.hotkey], names) for row in board.rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADER))]
     for row in table:
         left = f"{row[0]:>{widths[0]}}  {row[1]:<{widths[1]}}"
@@ -142,10 +126,10 @@ def _print_board(board: JobBoard) -> None:
         click.echo(f"  {left}  {rest}")
 
 
-def _cells(row: LeaderboardRow, weight: Fraction) -> tuple[str, ...]:
+def _cells(row: LeaderboardRow, weight: Fraction, names: Mapping[str, str]) -> tuple[str, ...]:
     return (
         str(row.rank),
-        f"{row.hotkey[:8]}…{row.hotkey[-4:]}" if len(row.hotkey) > 14 else row.hotkey,
+        names.get(row.hotkey) or (f"{row.hotkey[:8]}…{row.hotkey[-4:]}" if len(row.hotkey) > 14 else row.hotkey),
         str(row.uid),
         _basis_points(row.combined_e18),
         _basis_points(row.evaluation_e18),

@@ -18,6 +18,7 @@ from protocol.units import Hotkey, JobId
 from simulator import records
 from simulator.market import Market
 from simulator.recorded import RecordedMarket, parse_speed
+from tideline.commands.leaderboard import load_boards, print_board
 from tideline.console import Console, Tally
 from tideline.demo import DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs
 from tideline.embedded import (
@@ -32,7 +33,6 @@ from tideline.embedded import (
 )
 from tideline.embedded_subtensor import InMemorySubtensor
 from tideline.guard import guard
-from tideline.leaderboard_text import leaderboard_text
 from tideline.markets import open_market
 from tideline.wiring import code_version, database_option, stop_on_signals
 from validator.job_runner import RunnerContext
@@ -55,7 +55,8 @@ METAGRAPH_REFRESH_S = 300.0
 def up(*, rounds: int | None, speed: str, as_json: bool, quiet: bool, database_url: str) -> None:
     """Run a validator, four miners and two real recorded markets on this machine.
 
-    The markets are replayed event by event into every miner's own fork; the miners answer signed queries over HTTP on loopback; the Bittensor
+    The markets are replayed event by event into every miner's own fork; the miners answer signed queries over HTTP on
+    loopback; the Bittensor
     chain is in memory behind the SDK's own client. Progress goes to standard error, the leaderboard to standard output.
     A second run continues where the first one ended. Stop it with Ctrl-C.
 
@@ -66,7 +67,7 @@ def up(*, rounds: int | None, speed: str, as_json: bool, quiet: bool, database_u
       tideline up --rounds 800 --speed max --quiet     # past day 8: live rounds on paper
     """
     tally = asyncio.run(_up(rounds, parse_speed(speed), database_url, detail=not quiet))
-    asyncio.run(_print_results(database_url, tally, as_json=as_json))
+    _print_results(database_url, tally, as_json=as_json)
 
 
 async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, detail: bool) -> Tally:
@@ -134,26 +135,24 @@ async def _last_epoch(store: Store) -> int | None:
     return None if last is None else last.epoch_index
 
 
-async def _print_results(database_url: str, tally: Tally, *, as_json: bool) -> None:
-    async with await Store.open(database_url, create=False) as store:
-        names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
-        jobs = await store.list_jobs()
-        click.echo(await leaderboard_text(store, jobs, names))
-        click.echo(f"{tally.rounds} evaluation rounds, {tally.live_rounds} live rounds in {tally.elapsed_s:.1f} s")
-        if as_json:
-            executions = await store.executions()
-            click.echo(
-                json.dumps(
-                    {
-                        "rounds": tally.rounds,
-                        "live_rounds": tally.live_rounds,
-                        "inconclusive": tally.voided,
-                        "jobs": len(jobs),
-                        "scores": tally.scores,
-                        "weights_set": tally.weights_set,
-                        "intents": tally.intents,
-                        "live_executions": sum(1 for e in executions if e.mode != "paper"),
-                        "seconds": round(tally.elapsed_s, 3),
-                    }
-                )
-            )
+def _print_results(database_url: str, tally: Tally, *, as_json: bool) -> None:
+    """Write the leaderboard, the time it took, and the one JSON object, to standard output."""
+    names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
+    boards = asyncio.run(load_boards(database_url))
+    for board in boards:
+        print_board(board, names)
+        click.echo()
+    click.echo(f"{tally.rounds} evaluation rounds, {tally.live_rounds} live rounds in {tally.elapsed_s:.1f} s")
+    if as_json:
+        summary = {
+            "rounds": tally.rounds,
+            "live_rounds": tally.live_rounds,
+            "inconclusive": tally.voided,
+            "jobs": len(boards),
+            "scores": tally.scores,
+            "weights_set": tally.weights_set,
+            "intents": tally.intents,
+            "live_executions": tally.live_executions,
+            "seconds": round(tally.elapsed_s, 3),
+        }
+        click.echo(json.dumps(summary))

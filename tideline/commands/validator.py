@@ -51,17 +51,41 @@ class ValidatorOptions:
 
 
 @click.command()
-@click.option("--subtensor.network", "network", envvar="BT_NETWORK", default="finney", show_default=True, show_envvar=True,
-              help="finney, test, local or a ws(s) URL.")
+@click.option(
+    "--subtensor.network",
+    "network",
+    envvar="BT_NETWORK",
+    default="finney",
+    show_default=True,
+    show_envvar=True,
+    help="finney, test, local or a ws(s) URL.",
+)
 @click.option("--netuid", type=click.IntRange(min=1), envvar="NETUID", show_envvar=True, help="The subnet.")
 @click.option("--wallet.name", "wallet_name", envvar="BT_WALLET", default="default", show_default=True, help="Wallet.")
-@click.option("--wallet.hotkey", "wallet_hotkey", envvar="BT_WALLET_HOTKEY", default="default", show_default=True,
-              help="Hotkey of the wallet; the coldkey is never touched.")
-@click.option("--wallet.path", "wallet_path", envvar="BT_WALLET_PATH", default="~/.bittensor/wallets",
-              show_default=True, help="Where wallets lie.")
+@click.option(
+    "--wallet.hotkey",
+    "wallet_hotkey",
+    envvar="BT_WALLET_HOTKEY",
+    default="default",
+    show_default=True,
+    help="Hotkey of the wallet; the coldkey is never touched.",
+)
+@click.option(
+    "--wallet.path",
+    "wallet_path",
+    envvar="BT_WALLET_PATH",
+    default="~/.bittensor/wallets",
+    show_default=True,
+    help="Where wallets lie.",
+)
 @click.option("--dev-key", metavar="//NAME", help="Sign with a development key that everybody knows; needs --miner.")
-@click.option("--miner", "miners", multiple=True, metavar="HOTKEY@IP:PORT",
-              help="Ask this miner instead of those of a subnet (repeatable); no chain is used and no weights are set.")
+@click.option(
+    "--miner",
+    "miners",
+    multiple=True,
+    metavar="HOTKEY@IP:PORT",
+    help="Ask this miner instead of those of a subnet (repeatable); no chain is used and no weights are set.",
+)
 @click.option("--allow-private", is_flag=True, help="Also ask miners on loopback and private addresses.")
 @click.option("--neuron.disable_set_weights", "no_weights", is_flag=True, help="Score, but set no weights.")
 @click.option("--rounds", type=click.IntRange(min=1), help="Stop after this many evaluation rounds of each job.")
@@ -84,7 +108,8 @@ def validator(
 ) -> None:
     """Run every active job of the database, round after round, and set weights once per epoch.
 
-    A running validator notices added, changed, paused and removed jobs within a second or two; a change takes effect at the next round.
+    A running validator notices added, changed, paused and removed jobs within a second or two; a change takes effect
+    at the next round.
     Stopping it, even with kill -9, costs nobody anything: the round under way becomes inconclusive.
 
     \b
@@ -107,6 +132,7 @@ def validator(
 async def _validate(options: ValidatorOptions, signer: Signer) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
+    named = FixedRoster([_endpoint(text) for text in options.miners])
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(options.database_url, create=True))
         jobs = await store.list_jobs()
@@ -115,7 +141,13 @@ async def _validate(options: ValidatorOptions, signer: Signer) -> None:
         chain = None if options.miners else await _connect(stack, options, signer)
         client = await stack.enter_async_context(MinerClient(signer, allow_private=options.allow_private))
         context = RunnerContext(
-            store, client, _roster(options, chain, signer), guard, signer, console, code_version()
+            store,
+            client,
+            named if chain is None else _subnet_roster(chain, signer),
+            guard,
+            signer,
+            console,
+            code_version(),
         )
 
         async def market(job: Job, resume_after: int | None) -> Market:
@@ -146,12 +178,8 @@ async def _connect(stack: AsyncExitStack, options: ValidatorOptions, signer: Sig
     return chain
 
 
-def _roster(options: ValidatorOptions, chain: ValidatorChain | None, signer: Signer) -> Roster:
-    if chain is None:
-        return FixedRoster([_endpoint(text) for text in options.miners])
-    return MetagraphRoster(
-        chain, Hotkey(signer.ss58_address), refresh_s=METAGRAPH_REFRESH_S, monotonic=time.monotonic
-    )
+def _subnet_roster(chain: ValidatorChain, signer: Signer) -> Roster:
+    return MetagraphRoster(chain, Hotkey(signer.ss58_address), refresh_s=METAGRAPH_REFRESH_S, monotonic=time.monotonic)
 
 
 def _endpoint(text: str) -> MinerEndpoint:
