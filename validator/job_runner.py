@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from simulator.gas import DEFAULT_GAS_TABLE
-
 from db.job import Job
 from db.records import Execution, MinerScore
 from db.store import Store
@@ -19,6 +17,7 @@ from protocol.errors import ChainError, ConfigError, SimulationError
 from protocol.signing import Signer
 from protocol.units import Hotkey, JobId, RoundId
 from simulator.evidence import canonical
+from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.market import Market
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.round import AnswerNote, Ask

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from simulator.gas import GasTable
-
 from db.job import Job
 from protocol.errors import ConfigError
 from simulator.fork import Inventory, virtual_vault
+from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
 from simulator.market import MarketInfo
 from simulator.opening import Schedule

@@ -16,7 +16,7 @@ from validator.weights import JobStandings, compute_weights, standings
 
 
 async def standing_of(store: Store, job_id: JobId) -> tuple[list[MinerScore], list[Participation], date]:
-    """Return a job's reputations, its participation of the last days, and the UTC day its last conclusive round opened."""
+    """Return a job's reputations, its participation of the last days, and the UTC day of its last conclusive round."""
     last = await store.last_round(job_id, "evaluation", completed_only=True)
     today = chain_day(0 if last is None else last.start_timestamp)
     since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS)

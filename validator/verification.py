@@ -56,7 +56,7 @@ class SignedEvidence:
 
 
 async def load(store: Store, round_id: str) -> SignedEvidence:
-    """Read a round's evidence from the database. Raises ConfigError when there is none, SimulationError when altered."""
+    """Read a round's evidence from the database. Raises ConfigError if there is none, SimulationError if altered."""
     row = await store.get_round(round_id)
     if row is None:
         raise ConfigError(f"there is no round {round_id}; `tideline evidence list` shows the rounds")

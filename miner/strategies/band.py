@@ -23,7 +23,8 @@ class Band:
              to the scarcer token. What is left of the other token becomes a limit position of width n beside the price:
              above it if token0 is left, below it if token1 is. Nothing needs a swap: a price that moves on buys what
              the base was short of.
-             Keep while some position holds the price at least edge · spacing inside its bounds; or, while only one
+             Keep while some position no wider than the band (an inherited wide one is no home) holds the price at
+             least edge · spacing inside its bounds; or, while only one
              token is owned and no base can be built, while a position lies within n of the price.
     Units:   half_width, edge, gap in tick spacings; edge < half_width / 2, so that a limit position can be a home, too.
     """
@@ -46,7 +47,7 @@ class Band:
 
     def decide(self, query: RebalanceQuery) -> Decision:
         base, limit = self._place(query)
-        wanted = tuple(d for d in (base, limit) if d is not None)
+        wanted = tuple(d for d in (base, limit) if d is not None)[: query.context.limits.max_positions]
         if not wanted or {d.range for d in wanted} == shown_ranges(query):
             return Keep()
         if self._is_at_home(query) or (base is None and self._is_near(query)):
@@ -84,8 +85,11 @@ class Band:
         return max(self.half_width, -(-query.context.limits.min_width // spacing)) * spacing
 
     def _is_at_home(self, query: RebalanceQuery) -> bool:
-        tick, margin = query.context.tick, self.edge * query.context.tick_spacing
-        return any(p.tick_lower + margin <= tick < p.tick_upper - margin for p in query.current_positions)
+        tick, margin, widest = query.context.tick, self.edge * query.context.tick_spacing, 2 * self._half(query)
+        return any(
+            p.tick_lower + margin <= tick < p.tick_upper - margin and p.tick_upper - p.tick_lower <= widest
+            for p in query.current_positions
+        )
 
     def _is_near(self, query: RebalanceQuery) -> bool:
         tick, half = query.context.tick, self._half(query)
