@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Any, NoReturn
 
 from protocol.errors import RemoteError
@@ -14,9 +15,20 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.
 _SHOWN_CHARS = 160
 
 
+def is_one_line(text: str) -> bool:
+    """Tell whether a text is one visible line: nothing that a log, a terminal or a database chokes on."""
+    return text.isprintable() or not any(_is_hidden(c) for c in text)
+
+
+def _is_hidden(character: str) -> bool:
+    """Control, format, surrogate, private and unassigned characters (C*), line and paragraph separators."""
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in {"Zl", "Zp"}
+
+
 def one_line(text: str, limit: int = _SHOWN_CHARS) -> str:
-    """Return a peer's text as one short printable line, safe for a log or a terminal."""
-    clean = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    """Return a peer's text as one short visible line."""
+    clean = "".join("?" if _is_hidden(c) else c for c in text[:limit])
     return clean if len(text) <= limit else clean[: limit - 1] + "…"
 
 

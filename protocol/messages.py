@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from protocol.addresses import is_valid_address
 from protocol.errors import RemoteError
-from protocol.json_gate import check_json, one_line
+from protocol.json_gate import check_json, is_one_line, one_line
 from protocol.units import MAX_TICK, MAX_UINT128, MAX_UINT256, MIN_TICK
 from protocol.wire import (
     MAX_DEADLINE_S,
@@ -84,6 +84,12 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_line(value: str) -> str:
+    if not is_one_line(value):
+        raise PydanticCustomError("line", "text must be one visible line")
+    return value
+
+
 Uint256 = Annotated[int, DecimalString(0, MAX_UINT256)]
 Uint160 = Annotated[int, DecimalString(0, 2**160 - 1)]
 Uint128 = Annotated[int, DecimalString(0, MAX_UINT128)]
@@ -94,11 +100,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(_check_address)]
 BlockHash = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# \p{C}: control, format, private, surrogate, unassigned. One visible line, nothing a log or a database chokes on.
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\p{C}]+$")]
-Word = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\p{C}]+$")]
-Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS, pattern=r"^[^\p{C}]*$")]
-Text = Annotated[str, Field(max_length=MAX_METADATA_CHARS, pattern=r"^[^\p{C}]*$")]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_check_line)]
+Word = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_check_line)]
+Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(_check_line)]
+Text = Annotated[str, Field(max_length=MAX_METADATA_CHARS), AfterValidator(_check_line)]
 
 
 class _Message(BaseModel):

@@ -277,7 +277,10 @@ def _evidence_payload(digest: str) -> bytes:
 def _sign(signer: Signer, payload: bytes) -> Signature:
     if signer.crypto_type not in _SCHEMES:
         raise ConfigError(f"cannot sign with crypto type {signer.crypto_type}; use an sr25519 or ed25519 hotkey")
-    return Signature("0x" + bytes(signer.sign(payload)).hex(), signer.crypto_type)
+    signature = bytes(signer.sign(payload))
+    if len(signature) != 64:
+        raise ConfigError(f"the signer returned {len(signature)} bytes; a plain hotkey signature has 64")
+    return Signature("0x" + signature.hex(), signer.crypto_type)
 
 
 def _verify(signature: Signature, payload: bytes, signer: str) -> None:

@@ -11,8 +11,8 @@ import errno
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
 
@@ -75,6 +75,17 @@ class Exchange:
     response_signature: Signature | None  # only if `answered`
     elapsed_ms: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One question, signed and ready to go, or the reason why it must not."""
+
+    endpoint: MinerEndpoint
+    body: bytes
+    nonce_ns: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,56 +184,50 @@ class MinerClient:
             raise RuntimeError("MinerClient is not open; use `async with`")
         until = asyncio.get_running_loop().time() + deadline_s
         bodies = {id(query): encode(query) for query in {id(q): q for _, q in questions}.values()}
+        # Outside the exchanges: a signer that fails is our own trouble and must not look like every miner's.
+        requests = [self._prepare(endpoint, bodies[id(query)]) for endpoint, query in questions]
         results = await asyncio.gather(
-            *(self._ask(self._session, endpoint, bodies[id(query)], until) for endpoint, query in questions),
+            *(self._ask(self._session, request, until) for request in requests),
             return_exceptions=True,  # a miner that trips a bug of ours must not silence the others
         )
-        return [
-            self._isolate(endpoint, bodies[id(query)], result)
-            for (endpoint, query), result in zip(questions, results, strict=True)
-        ]
+        return [self._isolate(request, result) for request, result in zip(requests, results, strict=True)]
 
-    def _isolate(self, endpoint: MinerEndpoint, body: bytes, result: Exchange | BaseException) -> Exchange:
+    def _prepare(self, endpoint: MinerEndpoint, body: bytes) -> _Request:
+        refusal = check_address(endpoint.host, endpoint.port, allow_private=self._allow_private)
+        if refusal is not None:
+            return _Request(endpoint, body, refusal=refusal)
+        nonce_ns = self._next_nonce()
+        headers = sign_request(
+            self._signer, path=REBALANCE_PATH, body=body, receiver=endpoint.hotkey, nonce_ns=nonce_ns
+        )
+        return _Request(endpoint, body, nonce_ns, headers)
+
+    def _isolate(self, request: _Request, result: Exchange | BaseException) -> Exchange:
         if isinstance(result, Exchange):
             return result
         if not isinstance(result, Exception):
             raise result
         # Only this miner's bytes were involved; were it `local_fault`, finding such a bug would excuse an answer.
-        _log.error("asking %s failed unexpectedly", endpoint.hotkey, exc_info=result)
-        reply = _Reply(ExchangeStatus.MALFORMED, detail=one_line(repr(result)))
-        return self._exchange(endpoint, body, 0, None, reply, 0)
+        _log.error("asking %s failed unexpectedly", request.endpoint.hotkey, exc_info=result)
+        return _exchange(request, _Reply(ExchangeStatus.MALFORMED, detail=one_line(repr(result))), elapsed_ms=0)
 
-    async def _ask(
-        self, session: aiohttp.ClientSession, endpoint: MinerEndpoint, body: bytes, until: float
-    ) -> Exchange:
-        started = time.monotonic_ns()
-        refusal = check_address(endpoint.host, endpoint.port, allow_private=self._allow_private)
-        if refusal is not None:
-            return self._exchange(
-                endpoint, body, 0, None, _Reply(ExchangeStatus.FORBIDDEN_ADDRESS, detail=refusal), started
-            )
-        nonce_ns = self._next_nonce()
-        headers = sign_request(
-            self._signer, path=REBALANCE_PATH, body=body, receiver=endpoint.hotkey, nonce_ns=nonce_ns
-        )
+    async def _ask(self, session: aiohttp.ClientSession, request: _Request, until: float) -> Exchange:
+        if request.refusal is not None:
+            return _exchange(request, _Reply(ExchangeStatus.FORBIDDEN_ADDRESS, detail=request.refusal), elapsed_ms=0)
+        started_ns = time.monotonic_ns()
         try:
             async with asyncio.timeout_at(until):
-                reply = await self._post(session, endpoint, body, headers, nonce_ns)
+                reply = await self._post(session, request)
         except TimeoutError:
             reply = _Reply(ExchangeStatus.TIMEOUT, detail="no complete answer before the deadline")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reply = _failed(error)
-        return self._exchange(endpoint, body, nonce_ns, read_signature(headers), reply, started)
+        return _exchange(request, reply, elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
 
-    async def _post(
-        self,
-        session: aiohttp.ClientSession,
-        endpoint: MinerEndpoint,
-        body: bytes,
-        headers: dict[str, str],
-        nonce_ns: int,
-    ) -> _Reply:
-        async with session.post(_url(endpoint), data=body, headers=headers, allow_redirects=False) as response:
+    async def _post(self, session: aiohttp.ClientSession, request: _Request) -> _Reply:
+        async with session.post(
+            _url(request.endpoint), data=request.body, headers=request.headers, allow_redirects=False
+        ) as response:
             if response.status != 200:
                 return _Reply(ExchangeStatus.REJECTED, response.status, detail=f"HTTP {response.status}")
             if _is_compressed(response):
@@ -237,9 +242,9 @@ class MinerClient:
                     signature,
                     answer,
                     path=REBALANCE_PATH,
-                    request_body=body,
-                    nonce_ns=nonce_ns,
-                    miner=endpoint.hotkey,
+                    request_body=request.body,
+                    nonce_ns=request.nonce_ns,
+                    miner=request.endpoint.hotkey,
                     receiver=self._hotkey,
                 )
             except RemoteError as error:
@@ -262,28 +267,21 @@ class MinerClient:
         self._last_nonce_ns = max(self._last_nonce_ns + 1, self._clock_ns())
         return self._last_nonce_ns
 
-    def _exchange(
-        self,
-        endpoint: MinerEndpoint,
-        body: bytes,
-        nonce_ns: int,
-        signature: Signature | None,
-        reply: _Reply,
-        started_ns: int,
-    ) -> Exchange:
-        return Exchange(
-            hotkey=endpoint.hotkey,
-            path=REBALANCE_PATH,
-            request_body=body,
-            nonce_ns=nonce_ns,
-            request_signature=signature,
-            status=reply.status,
-            http_status=reply.http_status,
-            response_body=reply.body,
-            response_signature=reply.signature,
-            elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000 if started_ns else 0,
-            detail=reply.detail,
-        )
+
+def _exchange(request: _Request, reply: _Reply, *, elapsed_ms: int) -> Exchange:
+    return Exchange(
+        hotkey=request.endpoint.hotkey,
+        path=REBALANCE_PATH,
+        request_body=request.body,
+        nonce_ns=request.nonce_ns,
+        request_signature=read_signature(request.headers) if request.headers else None,
+        status=reply.status,
+        http_status=reply.http_status,
+        response_body=reply.body,
+        response_signature=reply.signature,
+        elapsed_ms=elapsed_ms,
+        detail=reply.detail,
+    )
 
 
 def _is_compressed(response: aiohttp.ClientResponse) -> bool:

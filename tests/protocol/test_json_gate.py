@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import RemoteError
-from protocol.json_gate import check_json, one_line
+from protocol.json_gate import check_json, is_one_line, one_line
 from protocol.wire import MAX_BODY_BYTES, MAX_NESTING
 
 
@@ -79,7 +79,7 @@ def test_the_gate_raises_nothing_but_a_remote_error(body: bytes) -> None:
     try:
         check_json(body)
     except RemoteError as error:
-        assert error.message == one_line(error.message, 200)
+        assert is_one_line(error.message)
     else:
         json.loads(body)
 
@@ -88,5 +88,17 @@ def test_the_gate_raises_nothing_but_a_remote_error(body: bytes) -> None:
 def test_one_line_is_short_and_printable(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert len(line) <= limit
-    assert line.isprintable()
-    assert line == text or len(text) > limit or not text.isprintable()
+    assert is_one_line(line)
+    assert line == text or len(text) > limit or not is_one_line(text)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "naïve", "漢\u3000字", "5\u00a0%", "🎉"])
+def test_what_is_one_line(text: str) -> None:
+    assert is_one_line(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["\n", "\x00", "\x1b[0m", "\x7f", "\u2028", "\u2029", "\u202e", "\u200b", "\ud800", "\ue000"]
+)
+def test_what_is_not(text: str) -> None:
+    assert not is_one_line(f"a{text}b")

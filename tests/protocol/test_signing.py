@@ -228,3 +228,16 @@ def test_a_signer_of_another_curve_is_the_operators_error(alice: Signer) -> None
 
     with pytest.raises(ConfigError, match="crypto type 2"):
         sign_digest(Secp(), "0" * 64)
+
+
+def test_a_signer_that_adds_a_prefix_is_the_operators_error(alice: Signer) -> None:
+    class Hardware:
+        ss58_address = ALICE
+        public_key = b""
+        crypto_type = SR25519
+
+        def sign(self, payload: bytes) -> bytes:
+            return b"\x01" + alice.sign(payload)
+
+    with pytest.raises(ConfigError, match="returned 65 bytes"):
+        request_headers(Hardware())

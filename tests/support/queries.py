@@ -33,6 +33,7 @@ class Shape:
     idle0: int = 10**19
     idle1: int = 30_000 * 10**6
     min_width: int = 1
+    max_positions: int = 50
     deadline_s: float = 60.0
     request_id: str = "round-1/0/miner"
 
@@ -76,7 +77,7 @@ def make_query(shape: Shape | None = None) -> RebalanceQuery:
             target="max_value",
             quote_token="token1",
             opening_inventory=idle,
-            limits=Limits(max_positions=50, min_width=shape.min_width),
+            limits=Limits(max_positions=shape.max_positions, min_width=shape.min_width),
             snapshot_hash="cd" * 32,
         ),
     )
@@ -128,5 +129,6 @@ def shapes(draw: st.DrawFn) -> Shape:
         positions=positions,
         idle0=draw(amounts),
         idle1=draw(amounts),
+        max_positions=draw(st.sampled_from([1, 2, 50])),
         min_width=draw(st.sampled_from([1, 2, spacing, 3 * spacing, 5000])),
     )

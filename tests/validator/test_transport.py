@@ -16,7 +16,7 @@ from protocol.messages import encode, parse_query, parse_response
 from protocol.signing import verify_request_evidence, verify_response
 from protocol.wire import MAX_BODY_BYTES, REBALANCE_PATH
 from validator import transport
-from validator.transport import Exchange, ExchangeStatus, MinerEndpoint, check_address
+from validator.transport import Exchange, ExchangeStatus, MinerClient, MinerEndpoint, check_address
 
 QUERY = make_query()
 
@@ -165,6 +165,20 @@ async def test_a_bug_that_one_miner_trips_is_kept_to_that_miner(monkeypatch: pyt
     async with hostile_miner(answering(b"{}")) as mallory, honest_miner() as honest, client() as miners:
         bad, good = await miners.ask_all([(mallory, QUERY), (honest, QUERY)], deadline_s=5)
     assert (bad.status, good.status) == (ExchangeStatus.MALFORMED, ExchangeStatus.ANSWERED)
+
+
+async def test_a_signer_that_fails_is_not_blamed_on_the_miners() -> None:
+    class Locked:
+        ss58_address = hotkey("Validator")
+        public_key = b""
+        crypto_type = 1
+
+        def sign(self, payload: bytes) -> bytes:
+            raise PermissionError("locked")
+
+    async with honest_miner() as endpoint, MinerClient(Locked(), allow_private=True) as miners:
+        with pytest.raises(PermissionError, match="locked"):
+            await miners.ask(endpoint, QUERY, deadline_s=5)
 
 
 async def test_a_cancelled_ask_is_cancelled() -> None:
