@@ -68,9 +68,7 @@ class AnswerRecord:
         """Read what `to_json` wrote."""
         hotkey, nonce_ns, digest, request, body, response, noted, detail, elapsed_ms = value
         signatures = [None if s is None else Signature(*s) for s in (request, response)]
-        return cls(
-            Hotkey(hotkey), int(nonce_ns), digest, signatures[0], body, signatures[1], noted, detail, elapsed_ms
-        )
+        return cls(Hotkey(hotkey), int(nonce_ns), digest, signatures[0], body, signatures[1], noted, detail, elapsed_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,10 @@ def _execute_swap(fork: Fork, swap: NetSwap, opens: Sequence[Desired]) -> Swappe
     cost = _cost_of(fork, zero_for_one=swap.zero_for_one, amount_out=amount_out)
     affordable = cost is not None and cost <= owned
     amount_specified = -amount_out if affordable else owned
-    amount0, amount1 = fork.swap(zero_for_one=swap.zero_for_one, amount_specified=amount_specified)
+    try:
+        amount0, amount1 = fork.swap(zero_for_one=swap.zero_for_one, amount_specified=amount_specified)
+    except PoolRevert:
+        return None  # meanwhile the fork's price has run to its limit: there is nothing left to buy
     return Swapped(amount0, amount1)
 
 

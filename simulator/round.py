@@ -18,7 +18,7 @@ from enum import Enum, StrEnum, auto
 from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
-from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.events import Block, LiquidityEvent, PoolEvent
 from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
@@ -145,6 +145,7 @@ class _Participant:
     account: Account
     is_asked: bool = True
     is_out: bool = False
+    is_withdrawn: bool = False
     outcome: Outcome = Outcome.KEPT
     pending: Plan | None = None
     executions: list[Execution] = field(default_factory=list)
@@ -279,9 +280,13 @@ class Round:
         self._mark_if_due(block)
         for event in block.events:
             call = self._apply_to_base(block, event)
-            self._benchmark.fork.apply_foreign(event, call, block.timestamp)
+            try:
+                self._benchmark.fork.apply_foreign(event, call, block.timestamp)
+            except PoolRevert as revert:
+                where = {"block": block.number, "log_index": event.log_index, "reason": revert.reason}
+                raise Divergence("impossible_beside_the_vault", **where) from revert
             for participant in self._participants.values():
-                if not participant.is_out:
+                if not participant.is_out and not participant.is_withdrawn:
                     self._apply_to(participant, event, call, block.timestamp)
         self._block_number, self._block_hash = block.number, block.block_hash
         if block.number == self.opening.schedule.end_block(self.opening.snapshot.block_number):
@@ -336,15 +341,20 @@ class Round:
         apply_call(self._base, call)
         return call
 
-    @staticmethod
-    def _apply_to(participant: _Participant, event: PoolEvent, call: RecoveredCall | None, timestamp: int) -> None:
+    def _apply_to(
+        self, participant: _Participant, event: PoolEvent, call: RecoveredCall | None, timestamp: int
+    ) -> None:
         """Apply an event to a participant's fork. A fork in which it is impossible has made itself so: its sender's
-        fault.
+        fault. Its positions are withdrawn at its own cost and it is scored to the end, or losers would leave this way.
         """
+        account = participant.account
         try:
-            participant.account.fork.apply_foreign(event, call, timestamp)
+            account.fork.apply_foreign(event, call, timestamp)
         except PoolRevert:
-            participant.is_asked, participant.is_out, participant.outcome = False, True, Outcome.INVALID
+            participant.is_asked, participant.is_withdrawn, participant.pending = False, True, None
+            participant.outcome = Outcome.INVALID
+            withdrawal = Plan(keep=(), close=account.fork.ranges, collect=(), swap=None, open=())
+            account.rebalance(withdrawal, self._numeraire.prices(self._base.sqrt_price_x96))
 
     def _enter_checkpoint(self) -> None:
         """Enter ASKING when the block just applied is the next checkpoint; each fires once, in order."""

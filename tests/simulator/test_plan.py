@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from support.worlds import Chain, make_snapshot
 
 from simulator.fork import Fork, Inventory, virtual_vault
+from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 from simulator.plan import Desired, InvalidPlan, NetSwap, Plan, check_desired, execute_plan, make_plan, scale_to_owned
 from simulator.portfolio import Range
 
@@ -34,8 +35,6 @@ def earn(fork: Fork) -> None:
 
 
 def _call(zero_for_one: bool, amount: int) -> tuple[bool, int, int]:  # noqa: FBT001 - the contract's order
-    from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
-
     return zero_for_one, amount, (MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1)
 
 
@@ -169,6 +168,19 @@ def test_a_swap_never_spends_more_than_is_owned() -> None:
     executed = execute_plan(fork, plan).swapped
     assert executed is not None and executed.amount1 == 10 * UNIT and -executed.amount0 < affordable
     assert fork.idle1 == 0
+
+
+def test_a_swap_on_a_fork_whose_price_has_run_to_its_limit_buys_nothing() -> None:
+    """Between showing and doing a swap of others can empty the fork's pool; that must not stop the round."""
+    snapshot = make_snapshot(positions=((-600, 600, 10**21),))
+    fork = Fork.from_opening(snapshot, virtual_vault(snapshot, Inventory(UNIT, 200 * UNIT)))
+    plan = make_plan(fork, [Desired(WIDE, 2 * UNIT, 2 * UNIT)])
+    assert isinstance(plan, Plan) and plan.swap == NetSwap(zero_for_one=False, amount_out=UNIT)
+    fork.pool.swap(False, 100 * UNIT, None)
+    assert fork.pool.sqrt_price_x96 == MAX_SQRT_RATIO - 1
+    execution = execute_plan(fork, plan)
+    assert (execution.swapped, execution.not_opened) == (None, ())
+    assert execution.opened[0].amount1 == 2 * UNIT
 
 
 def test_an_open_that_buys_no_liquidity_leaves_its_tokens_idle() -> None:

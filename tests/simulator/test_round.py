@@ -12,6 +12,8 @@ from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
 from simulator.events import Block, SwapEvent
 from simulator.fork import Inventory, virtual_vault
+from simulator.math.liquidity_amounts import get_amount0_for_liquidity
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
 from simulator.plan import Desired
 from simulator.portfolio import Range
@@ -19,7 +21,7 @@ from simulator.round import Ask, Divergence, Noted, Outcome, Round, RoundResult
 
 A, B = Hotkey("a"), Hotkey("b")
 UNIT = 10**18
-WIDE = Range(-6000, 6000)
+WIDE, NARROW, FAR = Range(-6000, 6000), Range(-120, 120), Range(887160, 887220)
 
 
 def keep(ask: Ask, hotkey: Hotkey) -> Positions:
@@ -159,6 +161,53 @@ def test_participants_never_touch_each_other() -> None:
     together = play(chain, Round(opening), a=keep, b=narrow)
     assert alone.participants[0] == together.participants[0]
     assert together.participants[1].score_e18 != 0
+
+
+def fills_a_tick(ask: Ask, hotkey: Hotkey) -> Answer:
+    """Take all the liquidity that a far tick can hold, for a thousandth of a cent, beside a position that loses."""
+    room = Chain(make_snapshot()).pool.max_liquidity_per_tick
+    low, high = get_sqrt_ratio_at_tick(FAR.tick_lower), get_sqrt_ratio_at_tick(FAR.tick_upper)
+    dust = get_amount0_for_liquidity(low, high, room)
+    if ask.index:
+        return keep(ask, hotkey)
+    return Positions((Desired(NARROW, 9 * UNIT, 9 * UNIT), Desired(FAR, dust, 0)))
+
+
+def test_a_fork_that_leaves_others_no_room_is_withdrawn_and_scored_to_the_end() -> None:
+    """The mint of somebody else is impossible on its fork only: nobody else notices, and it cannot leave a loss so."""
+    results = {}
+    for mint in (False, True):
+        chain, opening = world(Inventory(20 * UNIT, 20 * UNIT))
+        engine = Round(opening)
+        while not engine.is_finished:
+            if (ask := engine.pending_ask()) is not None:
+                engine.answer({A: fills_a_tick(ask, A), B: keep(ask, B)} if A in ask.shown else {B: keep(ask, B)})
+                continue
+            chain.swap(True, 3 * UNIT)
+            if mint and chain.number == START_BLOCK + 6:
+                chain.change_liquidity(-887220, 887220, 10**21)
+            engine.advance(chain.block())
+        results[mint] = engine.result()
+    stayed, left = results[False].participants[0], results[True].participants[0]
+    assert (stayed.outcome, left.outcome, left.can_win) == (Outcome.ACCEPTED, Outcome.INVALID, False)
+    assert left.score_e18 is not None and stayed.score_e18 is not None and left.score_e18 < 0 and stayed.score_e18 < 0
+    assert left.ledger is not None and left.ledger.rebalances == 2
+    assert left.ledger.closing.holdings == ()
+    assert results[True].participants[1].score_e18 == 0
+
+
+def test_a_mint_that_the_virtual_vault_itself_leaves_no_room_for_voids_the_round() -> None:
+    snapshot = make_snapshot()
+    room = Chain(snapshot).pool.max_liquidity_per_tick
+    low, high = get_sqrt_ratio_at_tick(FAR.tick_lower), get_sqrt_ratio_at_tick(FAR.tick_upper)
+    dust = get_amount0_for_liquidity(low, high, room)
+    vault = virtual_vault(snapshot, Inventory(UNIT, UNIT, ((FAR, dust, 0),)))
+    chain, engine = Chain(snapshot), Round(make_opening(snapshot, vault))
+    engine.answer({})
+    chain.change_liquidity(-887220, 887220, 10**21)
+    with pytest.raises(Divergence) as caught:
+        engine.advance(chain.block())
+    assert caught.value.kind == "impossible_beside_the_vault"
 
 
 def test_answers_are_taken_only_when_asked_and_blocks_only_when_streaming() -> None:
