@@ -262,3 +262,15 @@ def test_no_plan_creates_or_loses_tokens(data: st.DataObject) -> None:
         fork.pool.positions[("vault", r.tick_lower, r.tick_upper)].liquidity == v for r, v in kept_before.items()
     )
     assert set(fork.ranges) == set(plan.keep) | {o.range for o in execution.opened}
+
+
+def test_a_swap_on_an_exhausted_fork_is_left_out() -> None:
+    """Planned while the pool could sell; at the effective block its price stands at the limit and the contract would
+    revert.
+    """
+    fork = make_fork(0, 10 * UNIT)
+    plan = make_plan(fork, [Desired(WIDE, UNIT, UNIT)])
+    assert isinstance(plan, Plan) and plan.swap is not None
+    fork.pool.swap(False, 10**60, None)
+    execution = execute_plan(fork, plan)
+    assert execution.swapped is None and fork.portfolio().total[1] == 10 * UNIT
