@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tortoise.exceptions import IntegrityError
-from tortoise.functions import Max
 
 from db import jobs
 from db.models import RoundRow
@@ -91,10 +90,13 @@ async def history(tables: Tables, job_id: JobId, *, limit: int) -> list[Round]:
 
 
 async def last_block(tables: Tables, job_id: JobId) -> int | None:
-    """Return the last block that a closed round of this job has seen, to go on from there."""
-    closed = tables.rounds.filter(job_id=job_id, closed_at__isnull=False)
-    rows = await closed.annotate(first=Max("start_block"), last=Max("end_block")).values_list("first", "last")
-    return max((block for row in rows for block in row if block is not None), default=None)
+    """Return where the latest closed evaluation of this job ended, to go on from there."""
+    # The latest, not the highest: a recorded market may have begun anew. A live round runs beside an evaluation.
+    closed = tables.rounds.filter(job_id=job_id, round_type="evaluation", closed_at__isnull=False)
+    row = await closed.order_by("-round_number").first()
+    if row is None:
+        return None
+    return row.start_block if row.end_block is None else row.end_block
 
 
 async def scores(tables: Tables, round_id: RoundId) -> list[RoundScore]:

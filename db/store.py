@@ -195,7 +195,7 @@ class Store:
         return await self._read(rounds.history, JobId(job_id), limit=limit)
 
     async def last_block(self, job_id: JobId | str) -> int | None:
-        """Return the last block that a closed round of this job has seen, or None."""
+        """Return where the latest closed evaluation of this job ended (began, if it was cut short), or None."""
         return await self._read(rounds.last_block, JobId(job_id))
 
     async def scores_of_round(self, round_id: RoundId | str) -> list[RoundScore]:

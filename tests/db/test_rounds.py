@@ -109,12 +109,15 @@ async def test_the_last_round_and_block(store: Store) -> None:
     second = await open_round(store, 2)
     await store.void_round(second.round_id, "shutdown")
     assert await store.last_block("weth-usdc") == second.start_block
-    for number, only, expected in ((2, False, second), (1, True, first)):
+    third = await open_round(store, 3, start_block=5)  # a recorded market from its start again
+    await store.void_round(third.round_id, "divergence", end_block=9)
+    assert await store.last_block("weth-usdc") == 9
+    for number, only, expected in ((3, False, third), (1, True, first)):
         last = await store.last_round("weth-usdc", "evaluation", completed_only=only)
         assert last is not None
         assert (last.round_number, last.round_id) == (number, expected.round_id)
-    assert [round_.round_number for round_ in await store.round_history("weth-usdc")] == [2, 1]
-    assert [round_.round_number for round_ in await store.round_history("weth-usdc", limit=1)] == [2]
+    assert [round_.round_number for round_ in await store.round_history("weth-usdc")] == [3, 2, 1]
+    assert [round_.round_number for round_ in await store.round_history("weth-usdc", limit=1)] == [3]
 
 
 async def test_predictions_come_back_as_they_were(store: Store) -> None:
