@@ -13,7 +13,7 @@ from protocol.errors import SimulationError
 from protocol.units import Q128
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div, mul_div_rounding_up
-from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256
+from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256, to_int128
 from simulator.math.oracle import Observation
 from simulator.math.position import EMPTY_POSITION, PositionInfo, add_owed, tokens_owed
 from simulator.math.revert import PoolRevert
@@ -133,7 +133,7 @@ class Pool:
         check_unsigned(amount, MASK_128)
         self._require_unlocked()
         key = (owner, tick_lower, tick_upper)
-        change = compute_liquidity_change(self, tick_lower, tick_upper, -amount, self.positions[key])
+        change = compute_liquidity_change(self, tick_lower, tick_upper, -to_int128(amount), self.positions[key])
         self._commit_liquidity(change, key)
         amount0, amount1 = -change.amount0, -change.amount1
         self.positions[key] = add_owed(self.positions[key], amount0, amount1)

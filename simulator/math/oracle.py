@@ -109,29 +109,25 @@ def binary_search(
 
     Parameters: time, target  uint32   ·   index  of the newest slot   ·   cardinality  > 0
     Returns:    (before_or_at, at_or_after)
-    Raises:     PoolRevert("") where the contract would search until its gas is spent (a ring of over 2**32 seconds)
+    Raises:     nothing; it ends: the slot at `left` is never after the target, the one after `right` never before
     Source:     v3-core Oracle.binarySearch
     """
     left = (index + 1) % cardinality
     right = left + cardinality - 1
     while True:
-        # Once the ends have passed each other the same slot is examined for ever.
-        last_try = left > right
         middle = (left + right) // 2
         before_or_at = observations[middle % cardinality]
         if not before_or_at.initialized:
             left = middle + 1
+            continue
+        at_or_after = observations[(middle + 1) % cardinality]
+        target_at_or_after = lte(time, before_or_at.block_timestamp, target)
+        if target_at_or_after and lte(time, target, at_or_after.block_timestamp):
+            return before_or_at, at_or_after
+        if target_at_or_after:
+            left = middle + 1
         else:
-            at_or_after = observations[(middle + 1) % cardinality]
-            target_at_or_after = lte(time, before_or_at.block_timestamp, target)
-            if target_at_or_after and lte(time, target, at_or_after.block_timestamp):
-                return before_or_at, at_or_after
-            if target_at_or_after:
-                left = middle + 1
-            else:
-                right = middle - 1
-        if last_try:
-            raise PoolRevert
+            right = middle - 1
 
 
 def get_surrounding_observations(

@@ -29,12 +29,12 @@ def fees_since(fee_growth_inside_x128: int, fee_growth_inside_last_x128: int, li
     """Return the fees that liquidity earned between two fee growths.
 
     Parameters: fee_growth_*_x128  Q128 modulo 2**256   ·   liquidity  uint128
-    Returns:    raw token units, floor, cut to its low 128 bits as the contract cuts it
+    Returns:    raw token units, floor; up to 256 bits, of which the contract keeps the low 128 when it adds them
     Raises:     nothing
     Source:     v3-core Position.update; whitepaper eq. 6.28
     """
     growth = (fee_growth_inside_x128 - fee_growth_inside_last_x128) & MASK_256
-    return mul_div(growth, liquidity, Q128) & MASK_128
+    return mul_div(growth, liquidity, Q128)
 
 
 def tokens_owed(

@@ -1,0 +1,37 @@
+"""Options of the differential fuzzer (tests/fuzz)."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+DEFAULT_OPERATIONS = 24_000
+DEFAULT_SEED = 20210505
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("fuzz")
+    group.addoption("--fuzz-operations", type=int, default=DEFAULT_OPERATIONS, help="how many to run on the bytecode")
+    group.addoption("--fuzz-seed", type=int, default=None, help="of the walks; a longer run than usual draws its own")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the seed before xdist hands the options to its workers, so that all walk by the same one."""
+    if config.option.fuzz_seed is None:
+        usual = config.option.fuzz_operations <= DEFAULT_OPERATIONS
+        config.option.fuzz_seed = DEFAULT_SEED if usual else secrets.randbits(32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"fuzz: seed {config.option.fuzz_seed}, {config.option.fuzz_operations} operations"
+
+
+@pytest.fixture
+def fuzz_seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.option.fuzz_seed)
+
+
+@pytest.fixture
+def fuzz_operations(request: pytest.FixtureRequest) -> int:
+    return int(request.config.option.fuzz_operations)
