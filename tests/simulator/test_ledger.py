@@ -7,13 +7,13 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator.gas import GasTable
 from support.worlds import FREE_GAS, Chain, make_opening, make_snapshot
 
 from protocol.errors import SimulationError
 from protocol.units import Q192, Hotkey
 from simulator.answers import Answer, NoAnswer, Positions
 from simulator.fork import Fork, Inventory, virtual_vault
+from simulator.gas import GasTable
 from simulator.ledger import Account, GasPolicy, Ledger
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.plan import Desired, Plan
@@ -100,7 +100,7 @@ def test_balance_and_attribution_agree_to_the_wei(
 
 
 def test_lvr_and_drift_of_a_pool_follow_the_closed_form() -> None:
-    """Two price steps struck like the example of strategy reference C3, against the closed form at the pool's own prices."""
+    """Two price steps struck like the example of strategy reference C3, against the closed form at those prices."""
     lower, upper = 75_480, 76_740
     snapshot = make_snapshot(tick=76_020, positions=((-887220, 887220, 10**28),))
     position = Range(lower, upper)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simulator.gas import GasTable
-from simulator.pool import Pool
-
 from protocol.units import Hotkey
 from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
 from simulator.market import MarketInfo, Token
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.opening import Entrant, RoundOpening, Schedule
+from simulator.pool import Pool
 from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot, TickState
 from simulator.valuation import QuoteToken, Target
