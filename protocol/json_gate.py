@@ -11,7 +11,7 @@ from protocol.errors import RemoteError
 from protocol.wire import MAX_BODY_BYTES, MAX_CONTAINERS, MAX_NESTING, MAX_NUMBER_CHARS
 
 # An unterminated string runs to the end: were it skipped, each escaped quote in it would start another scan.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 _SHOWN_CHARS = 160
 
 

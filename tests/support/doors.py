@@ -84,7 +84,7 @@ async def raw_server(script: Script, name: str = "Mallory") -> AsyncIterator[Min
         tasks.add(task)
         try:
             await script(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             tasks.discard(task)

@@ -139,6 +139,32 @@ async def test_the_largest_answer_counts() -> None:
         assert (await ask(endpoint)).status is ExchangeStatus.ANSWERED
 
 
+async def test_an_answer_that_announces_too_much_is_not_waited_for() -> None:
+    async def announcing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())
+        await asyncio.Event().wait()
+
+    async with raw_server(announcing) as endpoint:
+        assert (await ask(endpoint)).status is ExchangeStatus.OVERSIZE
+
+
+async def test_no_connection_is_used_twice() -> None:
+    """Checkpoints are minutes apart: a connection kept from the last one may be dead, and a POST is not sent again."""
+    connections: list[object] = []
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while True:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_server(once) as endpoint, client() as miners:
+        for _ in range(2):
+            assert (await miners.ask(endpoint, QUERY, deadline_s=5)).status is ExchangeStatus.REJECTED
+    assert len(connections) == 2
+
+
 async def test_nobody_there() -> None:
     exchange = await ask(MinerEndpoint(hotkey("A"), "127.0.0.1", 1))
     assert exchange.status is ExchangeStatus.UNREACHABLE
