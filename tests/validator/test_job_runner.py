@@ -259,8 +259,8 @@ TAMPERINGS = [
         "predictions",
         "request_signature",
         (
-            "substr(request_signature, 1, 9) || case substr(request_signature, 10, 1) when 'a' then 'b' else 'a' end || "
-            "substr(request_signature, 11)"
+            "substr(request_signature, 1, 9) || case substr(request_signature, 10, 1) when 'a' then 'b' else 'a' end "
+            "|| substr(request_signature, 11)"
         ),
     ),
     ("predictions", "request_body", "x'7b7d'"),
