@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -20,8 +22,10 @@ COMMANDS = {
     "evidence": "recompute a round's scores from its evidence",
 }
 
-OPERATOR = 2  # exit code: something the operator can change
 FAILED = 1  # exit code: everything else
+OPERATOR = 2  # exit code: something the operator can change
+INTERRUPTED = 130  # exit code: Ctrl-C, as shells count it
+READER_GONE = 141  # exit code: whoever read our output has ended, as shells count it
 
 
 class LazyGroup(click.Group):
@@ -52,8 +56,12 @@ def group() -> None:
     \b
     Examples:
       tideline up --rounds 3 --speed max
+      tideline jobs list
+      tideline miner --strategy band --netuid 98 --wallet.name my --wallet.hotkey miner
+      tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
       tideline leaderboard --job usdc-weth
       tideline evidence verify usdc-weth-evaluation-1
+      tideline replay usdc-weth-005
     """
 
 
@@ -65,19 +73,47 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
+        code = _run(arguments)
+        sys.stdout.flush()  # here, not when the interpreter ends, where a closed pipe could no longer be told apart
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        return _drop_output()
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        # With `standalone_mode` off, click leaves every error to us; a closed pipe it would end the process for.
         result: Any = group.main(args=arguments, prog_name="tideline", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        return OPERATOR
+        return _complain(_usage(error), OPERATOR)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        return 130
+        return _complain("stopped", INTERRUPTED)
     except (ConfigError, StoreError) as error:
-        click.echo(f"tideline: {error}", err=True)
-        return OPERATOR
+        return _complain(str(error), OPERATOR)
     except TidelineError as error:
-        click.echo(f"tideline: {error}", err=True)
-        return FAILED
+        return _complain(str(error), FAILED)
     return result if isinstance(result, int) else 0
+
+
+def _complain(text: str, code: int) -> int:
+    click.echo(f"tideline: {' '.join(text.split())}", err=True)
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return a mistake on the command line as one line that says where to look."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = "tideline" if context is None else context.command_path
+    return f"{error.format_message()} See: {where} --help"
+
+
+def _drop_output() -> int:
+    """Let what is still buffered for a reader that is gone vanish without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return READER_GONE

@@ -45,70 +45,75 @@ def make_chain(validator_hotkey: str, miner_hotkeys: Sequence[str]) -> InMemoryS
 
 
 class EmbeddedClock:
-    """Moves the chain with the markets' time: as far as the slowest market has come, one waiter's wish at a time.
+    """Moves the chain with the markets' time: as far as the slowest has come, and never past what is waited for.
 
-    `wait_blocks` and `report` meet: the chain never runs past the block for which the waiter asked before the waiter
-    has acted and waits again,
-    so nothing that is due in an epoch is missed, however fast the markets play.
+    A market counts from where the chain is when it first reports, and is held back until the chain has come as far as
+    the slowest of them all. The chain in turn stops at the block that a waiter named, until the waiter has acted and
+    waits again: nothing that is due in an epoch is missed, however fast the markets play. A waiter that ends holds
+    nobody up, nor does a market that has finished or has not reported yet.
     """
 
-    def __init__(self, chain: InMemorySubtensor, markets: int) -> None:
+    def __init__(self, chain: InMemorySubtensor) -> None:
         self._chain = chain
-        self._markets = markets
-        self._elapsed: dict[str, int] = {}
-        self._wake_at: int | None = None
-        self._wake = asyncio.Event()
-        self._waiting = asyncio.Event()
-        self._advancing = asyncio.Lock()
-        self._has_waiter = False
+        self._origin_s: dict[str, int] = {}  # the market's time when the chain's was 0
+        self._reached: dict[str, int] = {}  # block of the chain
+        self._wake_at: dict[asyncio.Task[object], int | None] = {}  # None while the waiter acts
+        self._moved = asyncio.Event()
 
     async def wait_blocks(self, blocks: int) -> None:
         """Return when this many blocks have passed."""
-        self._has_waiter = True
-        self._wake.clear()
-        self._wake_at = self._chain.head + blocks
-        self._waiting.set()
-        await self._wake.wait()
+        waiter = asyncio.current_task()
+        if waiter is None:
+            raise RuntimeError("blocks are waited for in a task")
+        if waiter not in self._wake_at:
+            waiter.add_done_callback(self._forget)
+        wake_at = self._wake_at[waiter] = self._chain.head + blocks
+        self._move()
+        try:
+            while self._chain.head < wake_at:
+                await self._moved.wait()
+        finally:
+            self._wake_at[waiter] = None
+
+    async def report(self, market: str, timestamp: int) -> None:
+        """Take how far a market has come; return once the chain has come as far as the slowest."""
+        origin_s = self._origin_s.setdefault(market, timestamp - self._chain.head * SUBTENSOR_BLOCK_S)
+        self._reached[market] = (timestamp - origin_s) // SUBTENSOR_BLOCK_S
+        self._move()
+        while self._chain.head < self._slowest():
+            await self._moved.wait()
 
     def finish(self, market: str) -> None:
         """Wait no longer for a market that has stopped playing."""
-        self._elapsed.pop(market, None)
-        self._markets -= 1
+        self._origin_s.pop(market, None)
+        self._reached.pop(market, None)
+        self._move()
 
-    def detach(self) -> None:
-        """Say that nobody will wait any more, so that nobody is waited for."""
-        self._has_waiter = False
-        self._waiting.set()
+    def _slowest(self) -> int:
+        return min(self._reached.values(), default=self._chain.head)
 
-    async def report(self, market: str, elapsed_s: int) -> None:
-        """Take how far one market has come since its record began, and move the chain if all have come further."""
-        self._elapsed[market] = max(elapsed_s, self._elapsed.get(market, 0))
-        if len(self._elapsed) < self._markets:
-            return  # a market that has not reported yet is at its beginning
-        target = START_BLOCK + min(self._elapsed.values()) // SUBTENSOR_BLOCK_S
-        async with self._advancing:
-            while self._chain.head < target:
-                await self._step(target)
+    def _move(self) -> None:
+        """Let the chain go as far as it may."""
+        head = self._chain.head
+        limits = [head if wake_at is None else wake_at for wake_at in self._wake_at.values()]
+        goal = min([self._slowest(), *limits])
+        if goal > head:
+            self._chain.advance_to(goal)
+        self._moved.set()
+        self._moved = asyncio.Event()
 
-    async def _step(self, target: int) -> None:
-        if not self._has_waiter or self._wake_at is None:
-            self._chain.advance_to(target)
-            return
-        self._chain.advance_to(min(target, max(self._wake_at, self._chain.head)))
-        if self._chain.head >= self._wake_at:
-            self._waiting.clear()
-            self._wake.set()
-            await self._waiting.wait()
+    def _forget(self, waiter: asyncio.Task[object]) -> None:
+        del self._wake_at[waiter]
+        self._move()
 
 
 class ClockedMarket:
     """A market that tells the embedded clock how far it has come."""
 
-    def __init__(self, name: str, market: Market, clock: EmbeddedClock, begins_at: int) -> None:
+    def __init__(self, name: str, market: Market, clock: EmbeddedClock) -> None:
         self._name = name
         self._market = market
         self._clock = clock
-        self._begins_at = begins_at
 
     @property
     def info(self) -> MarketInfo:
@@ -116,13 +121,15 @@ class ClockedMarket:
         return self._market.info
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
-        """Return the pool at the head."""
-        return await self._market.open_round(length_blocks)
+        """Return the pool at the head, once the chain has moved with it."""
+        snapshot = await self._market.open_round(length_blocks)
+        await self._clock.report(self._name, snapshot.timestamp)
+        return snapshot
 
     async def next_block(self) -> Block:
         """Return the next block, once the chain has moved with it."""
         block = await self._market.next_block()
-        await self._clock.report(self._name, block.timestamp - self._begins_at)
+        await self._clock.report(self._name, block.timestamp)
         return block
 
     async def close(self) -> None:

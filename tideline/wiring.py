@@ -1,18 +1,26 @@
-"""What the commands share: options, the code's version, signals."""
+"""What the commands share: options, the code's version, signals, and what is read from the environment."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import signal
-from collections.abc import Callable
+import socket
+import uuid
+from collections.abc import Callable, Mapping
 from importlib import metadata
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import click
 
-from db.url import DATABASE_ENV, DEFAULT_DATABASE_URL
+from db.url import DATABASE_ENV, DEFAULT_DATABASE_URL, parse_database_url
+from protocol.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_VALIDATORS = 64  # processes on one SQLite database
 
 
 def code_version() -> str:
@@ -43,3 +51,58 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask_to_stop, number)
+
+
+def wallet_password(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the password of an encrypted hotkey; never an argument, which every user of the machine could read."""
+    file = environment.get("BT_WALLET_PASSWORD_FILE")
+    if not file:
+        return environment.get("BT_WALLET_PASSWORD") or None
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"BT_WALLET_PASSWORD_FILE cannot be read: {error}") from error
+
+
+class LeaseName:
+    """The name under which this process leases jobs. Close it when no job is leased any more.
+
+    On SQLite the name goes with a lock on a file beside the database. Only the death of its owner frees such a lock, so
+    whoever inherits the name may go on at once with the jobs that were leased under it. On PostgreSQL every process has
+    a name of its own, and the leases of a dead one expire.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        url = parse_database_url(database_url)
+        self._lock: IO[str] | None = None
+        self.text = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        if url.dialect == "sqlite" and url.path != ":memory:":
+            self._inherit(Path(url.path).resolve())
+
+    def __enter__(self) -> str:
+        return self.text
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the name up. Idempotent."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _inherit(self, database: Path) -> None:
+        for number in range(MAX_VALIDATORS):
+            path = database.with_name(f"{database.name}-validator-{number}.lock")
+            try:
+                lock = path.open("a", encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(f"cannot write {path}: {error.strerror}; make its folder writable") from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self._lock, self.text = lock, f"validator-{number}"
+            return
+        raise ConfigError(f"{MAX_VALIDATORS} validators use the database {database} already; stop one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -15,6 +16,9 @@ from validator.transport import MinerEndpoint
 _log = logging.getLogger(__name__)
 
 Seats = list[tuple[Entrant, MinerEndpoint]]
+
+RETRY_S = 30.0  # after a failed or an implausible read
+BELIEVED_AFTER = 4  # such reads in a row: a subnet may really have lost its miners, and that must need no restart
 
 
 class MetagraphSource(Protocol):
@@ -34,7 +38,9 @@ class MetagraphRoster:
         self._refresh_s = refresh_s
         self._monotonic = monotonic
         self._graph: Metagraph | None = None
-        self._read_at = 0.0
+        self._read_again_at = monotonic()
+        self._implausible = 0  # reads in a row
+        self._reading = asyncio.Lock()  # jobs open rounds at the same time; one read serves them all
 
     async def entrants(self) -> Seats:
         """Return everybody who publishes an endpoint. Raises ChainError when the subnet has never been read."""
@@ -50,20 +56,28 @@ class MetagraphRoster:
 
     async def metagraph(self) -> Metagraph:
         """Return the subnet as last read."""
-        now = self._monotonic()
-        if self._graph is not None and now - self._read_at < self._refresh_s:
+        async with self._reading:
+            if self._graph is None:
+                self._graph = await self._source.metagraph()
+                self._read_again_at = self._monotonic() + self._refresh_s
+            elif self._monotonic() >= self._read_again_at:
+                self._graph = await self._refreshed(self._graph)
             return self._graph
+
+    async def _refreshed(self, known: Metagraph) -> Metagraph:
+        """Read again; return what was known where the answer cannot be believed."""
+        self._read_again_at = self._monotonic() + min(RETRY_S, self._refresh_s)
         try:
             fresh = await self._source.metagraph()
         except ChainError as error:
-            if self._graph is None:
-                raise
-            _log.warning("the metagraph could not be read, keeping the last one: %s", error)
-            return self._graph
-        if self._graph is not None and is_implausible_update(self._graph, fresh):
-            _log.error("the metagraph lost too many hotkeys at once, keeping the last one")
-            return self._graph
-        self._graph, self._read_at = fresh, now
+            _log.warning("the metagraph could not be read, keeping that of block %s: %s", known.block, error)
+            return known
+        if is_implausible_update(known, fresh) and self._implausible + 1 < BELIEVED_AFTER:
+            self._implausible += 1
+            _log.error("the metagraph lost too many hotkeys at once, keeping that of block %s", known.block)
+            return known
+        self._implausible = 0
+        self._read_again_at = self._monotonic() + self._refresh_s
         return fresh
 
 

@@ -34,7 +34,7 @@ from tideline.embedded import (
 from tideline.embedded_subtensor import InMemorySubtensor
 from tideline.guard import guard
 from tideline.markets import open_market
-from tideline.wiring import code_version, database_option, stop_on_signals
+from tideline.wiring import LeaseName, code_version, database_option, stop_on_signals
 from validator.job_runner import RunnerContext
 from validator.roster import MetagraphRoster
 from validator.service import ServiceSettings, ValidatorService
@@ -81,7 +81,7 @@ async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, 
         markets = {job.job_id: records.load(job.record).info for job in jobs if job.record}
         console = Console(names, markets, detail=detail)
         chain = make_chain(signer.ss58_address, list(names))
-        clock = EmbeddedClock(chain, markets=len(jobs))
+        clock = EmbeddedClock(chain)
         await _catch_up(chain, store, jobs)
         await start_miners(stack, chain, DEMO_MINERS, code_version())
         view = await ValidatorChain.connect(validator_endpoint(chain), signer)
@@ -94,17 +94,13 @@ async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, 
         context = RunnerContext(store, client, roster, guard, signer, console, code_version())
 
         async def market(job: Job, resume_after: int | None) -> Market:
-            inner = open_market(job, resume_after, speed)
-            begins_at = records.load(job.record or "").opening.timestamp
-            return ClockedMarket(job.job_id, inner, clock, begins_at)
+            return ClockedMarket(job.job_id, open_market(job, resume_after, speed), clock)
 
-        service = ValidatorService(context, market, ServiceSettings(max_rounds=rounds))
+        holder = stack.enter_context(LeaseName(database_url))
+        service = ValidatorService(context, market, ServiceSettings(max_rounds=rounds), holder=holder)
         setter = WeightSetter(view, WeightSettings(), last_set_epoch=await _last_epoch(store))
         weights = WeightsService(setter, store, clock, console, netuid=NETUID)
-        try:
-            await weights.run_beside(service.run(stop), stop)
-        finally:
-            clock.detach()
+        await weights.run_beside(service.run(stop), stop)
         return console.tally
 
 
