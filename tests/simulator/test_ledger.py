@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 import pytest
@@ -16,11 +17,13 @@ from simulator.fork import Fork, Inventory, virtual_vault
 from simulator.gas import GasTable
 from simulator.ledger import Account, GasPolicy, Ledger
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
-from simulator.plan import Desired, Plan
+from simulator.plan import Desired, Plan, make_plan
 from simulator.portfolio import Range
 from simulator.round import Ask, Round, RoundResult
 from simulator.scoring import SCORE_UNIT, score_round
 from simulator.valuation import QuoteToken, Target, quote_prices
+
+Decide = Callable[[Ask, Hotkey], Answer]
 
 A, B = Hotkey("a"), Hotkey("b")
 UNIT = 10**18
@@ -31,7 +34,7 @@ TABLE = GasTable(base=21_000, open=300_000, close=200_000, collect=90_000, swap=
 def run(
     chain: Chain,
     engine: Round,
-    answers: dict[tuple[Hotkey, int], Answer],
+    answers: Mapping[tuple[Hotkey, int], Answer | Decide],
     swaps: list[tuple[bool, int]],
     *,
     liquidity: dict[int, tuple[int, int, int]] | None = None,
@@ -41,7 +44,7 @@ def run(
     while not engine.is_finished:
         ask = engine.pending_ask()
         if ask is not None:
-            engine.answer({h: answers.get((h, ask.index)) or keep(ask, h) for h in ask.shown})
+            engine.answer({h: _answer(answers.get((h, ask.index), keep), ask, h) for h in ask.shown})
             continue
         if liquidity and step in liquidity:
             chain.change_liquidity(*liquidity[step])
@@ -50,6 +53,10 @@ def run(
         engine.advance(chain.block())
         step += 1
     return engine.result()
+
+
+def _answer(answer: Answer | Decide, ask: Ask, hotkey: Hotkey) -> Answer:
+    return answer(ask, hotkey) if callable(answer) else answer
 
 
 def keep(ask: Ask, hotkey: Hotkey) -> Positions:
@@ -63,12 +70,32 @@ def wishes(draw: st.DrawFn) -> Positions:
     return Positions(tuple(Desired(r, draw(amount), draw(amount)) for r in ranges))
 
 
+@st.composite
+def additions(draw: st.DrawFn) -> Decide:
+    """Keep some of what is shown and open other ranges with shares of what is free: idle tokens, and all fees owed."""
+    kept = draw(st.sets(st.sampled_from([WIDE, NARROW, ABOVE, BELOW])))
+    shares = draw(st.dictionaries(st.sampled_from([WIDE, NARROW, ABOVE, BELOW]), st.tuples(*[st.integers(0, 6)] * 2)))
+
+    def decide(ask: Ask, hotkey: Hotkey) -> Answer:
+        shown = ask.shown[hotkey].portfolio
+        keeping = [Desired(h.range, h.amount0, h.amount1) for h in shown.holdings if h.range in kept]
+        free0, free1 = shown.idle0 + shown.fees[0], shown.idle1 + shown.fees[1]
+        opening = [
+            Desired(r, free0 * share0 // 6, free1 * share1 // 6)
+            for r, (share0, share1) in shares.items()
+            if r not in kept and share0 + share1 > 0
+        ]
+        return Positions((*keeping, *opening))
+
+    return decide
+
+
 swap_lists = st.lists(st.tuples(st.booleans(), st.integers(1, 40 * UNIT)), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    answers=st.dictionaries(st.tuples(st.sampled_from([A, B]), st.integers(0, 2)), wishes()),
+    answers=st.dictionaries(st.tuples(st.sampled_from([A, B]), st.integers(0, 2)), st.one_of(wishes(), additions())),
     swaps=swap_lists,
     target=st.sampled_from(list(Target)),
     quote=st.sampled_from(list(QuoteToken)),
@@ -76,7 +103,7 @@ swap_lists = st.lists(st.tuples(st.booleans(), st.integers(1, 40 * UNIT)), max_s
     tick=st.sampled_from([0, -76_020, 199_020]),
 )
 def test_balance_and_attribution_agree_to_the_wei(
-    answers: dict[tuple[Hotkey, int], Answer],
+    answers: dict[tuple[Hotkey, int], Answer | Decide],
     swaps: list[tuple[bool, int]],
     target: Target,
     quote: QuoteToken,
@@ -179,6 +206,30 @@ def test_gas_is_charged_by_operation_at_the_jobs_price() -> None:
     assert (ledger.gas, ledger.gas_x192, ledger.rebalances) == (units, units * 10**9 * Q192, 2)
 
 
+def test_every_operation_of_a_plan_costs_its_own_gas() -> None:
+    """One close, one collection from a kept position, one swap, two opens; and the standing shows it at once."""
+    table = GasTable(base=1, open=10, close=100, collect=1_000, swap=10_000)
+    snapshot = make_snapshot()
+    inventory = Inventory(30 * UNIT, 30 * UNIT, ((WIDE, 20 * UNIT, 20 * UNIT), (NARROW, UNIT, UNIT)))
+    fork = Fork.from_opening(snapshot, virtual_vault(snapshot, inventory))
+    prices = quote_prices(snapshot.sqrt_price_x96, QuoteToken.TOKEN1)
+    account = Account(
+        fork, GasPolicy(1, token_is_0=False, rate_numerator=1, rate_denominator=1, table=table), prices, 0
+    )
+    for step in range(4):
+        fork.pool.swap(step % 2 == 0, 5 * UNIT, None)
+    wide = next(h for h in fork.portfolio().holdings if h.range == WIDE)
+    short = fork.portfolio().total[0] - wide.amount0 + UNIT
+    opens = (Desired(ABOVE, short - UNIT, 0), Desired(Range(600, 660), UNIT, UNIT))
+    plan = make_plan(fork, (Desired(WIDE, wide.amount0, wide.amount1), *opens))
+    assert isinstance(plan, Plan) and plan.swap is not None
+    execution = account.rebalance(plan, prices)
+    assert [len(part) for part in (execution.closed, execution.collected, execution.opened)] == [1, 1, 2]
+    assert account.value(prices) == prices.value(*fork.portfolio().total) - 11_121 * Q192
+    ledger = account.close(prices)
+    assert (ledger.gas, ledger.gas_x192, ledger.rebalances) == (11_121, 11_121 * Q192, 1)
+
+
 def test_gas_is_rounded_up() -> None:
     policy = GasPolicy(1, token_is_0=True, rate_numerator=1, rate_denominator=1000, table=TABLE)
     assert (policy.cost(0), policy.cost(1), policy.cost(1000), policy.cost(1001)) == ((0, 0), (1, 0), (1, 0), (2, 0))
@@ -188,14 +239,14 @@ def test_fees_are_the_pools_own_to_the_wei() -> None:
     """What the ledger calls fees is what collecting pays, less what was owed before."""
     snapshot = make_snapshot()
     vault = virtual_vault(snapshot, Inventory(5 * UNIT, 5 * UNIT, ((WIDE, 5 * UNIT, 5 * UNIT),)))
-    swaps = [(i % 2 == 0, 7 * UNIT) for i in range(12)]
+    swaps = [(i % 2 == 0, (7 + i % 2) * UNIT) for i in range(12)]
     result = run(Chain(snapshot), Round(make_opening(snapshot, vault)), {}, swaps)
     twin = Fork.from_opening(snapshot, vault)
     for call in swaps:
         twin.pool.swap(*call, None)
     closed = twin.close(WIDE)
     assert (result.benchmark.fees0, result.benchmark.fees1) == (closed.fees0, closed.fees1)
-    assert closed.fees0 > 0 and closed.fees1 > 0
+    assert 0 < closed.fees0 < closed.fees1
 
 
 def test_time_in_range_counts_seconds_between_blocks() -> None:
@@ -207,12 +258,35 @@ def test_time_in_range_counts_seconds_between_blocks() -> None:
 
 
 def test_the_share_of_the_pool_is_recorded_at_its_largest() -> None:
+    """It is highest at the opening here, because others add liquidity later."""
     snapshot = make_snapshot(positions=((-887220, 887220, 10**18),))
     vault = virtual_vault(snapshot, Inventory(UNIT, UNIT, ((WIDE, UNIT, UNIT),)))
-    result = run(Chain(snapshot), Round(make_opening(snapshot, vault)), {}, [])
+    later = {5: (-887220, 887220, 10**21)}
+    result = run(Chain(snapshot), Round(make_opening(snapshot, vault)), {}, [], liquidity=later)
     own = result.benchmark.opening.holdings[0].liquidity
     assert result.benchmark.max_share_ppm == own * 10**6 // (own + 10**18)
     assert result.participants[0].is_over_share
+
+
+def test_fees_that_a_plans_own_swap_pays_to_a_kept_position_are_fees() -> None:
+    """They come back as fees and stand in the swap's cost: told apart, and the sum is what was really lost."""
+    snapshot = make_snapshot()
+    vault = virtual_vault(snapshot, Inventory(30 * UNIT, 30 * UNIT, ((WIDE, 20 * UNIT, 20 * UNIT),)))
+    fork = Fork.from_opening(snapshot, vault)
+    prices = quote_prices(snapshot.sqrt_price_x96, QuoteToken.TOKEN1)
+    account = Account(fork, FREE_GAS, prices, 0)
+    [wide] = fork.portfolio().holdings
+    plan = make_plan(
+        fork, (Desired(WIDE, wide.amount0, wide.amount1), Desired(Range(-660, -600), fork.idle0 + 5 * UNIT, UNIT))
+    )
+    assert isinstance(plan, Plan) and plan.swap is not None
+    account.rebalance(plan, prices)
+    ledger = account.close(prices)
+    owed = fork.pool.fees_owed("vault", WIDE.tick_lower, WIDE.tick_upper)
+    assert (ledger.fees0, ledger.fees1) == owed and owed[0] == 0 < owed[1]
+    share = Fraction(wide.liquidity, wide.liquidity + 10**21)
+    assert 0 <= 5 * UNIT * share * Fraction(3, 1000) * Fraction(102, 100) - owed[1] < UNIT // 1000
+    assert ledger.excess_x192 == ledger.fees_x192 - ledger.lvr_x192 - ledger.swap_cost_x192 - ledger.dust_x192 < 0
 
 
 def test_an_account_that_does_not_add_up_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,20 +112,62 @@ def test_own_closed_liquidity_does_not_serve_the_swap() -> None:
     assert isinstance(plan, Plan) and plan.swap is not None
     without = make_fork(0, 100 * UNIT)
     expected = without.pool.quote(False, -plan.swap.amount_out, _call(False, 1)[2])
+    left = fork.portfolio().total[1] - expected.amount1
+    assert isinstance(make_plan(fork, [replace(wish[0], amount1=left)]), Plan)
+    assert make_plan(fork, [replace(wish[0], amount1=left + 1)]) == InvalidPlan(
+        f"lacks {plan.swap.amount_out} token0; buying it costs {expected.amount1} of the other token, "
+        f"{expected.amount1 - 1} is left"
+    )
     executed = execute_plan(fork, plan).swapped
     assert executed is not None and (executed.amount0, executed.amount1) == (expected.amount0, expected.amount1)
 
 
-def test_fees_of_kept_positions_are_drawn_on_only_when_needed() -> None:
+def test_what_the_pool_cannot_sell_cannot_be_wished_for() -> None:
+    """Half of what is lacking is for sale at any price: that half is not bought instead."""
+    snapshot = make_snapshot(positions=((-600, 600, 10**21),))
+    fork = Fork.from_opening(snapshot, virtual_vault(snapshot, Inventory(0, 10**6 * UNIT)))
+    for_sale = -fork.pool.quote(False, 10**30, None).amount0
+    assert isinstance(make_plan(fork, [Desired(ABOVE, for_sale, 0)]), Plan)
+    assert make_plan(fork, [Desired(ABOVE, 2 * for_sale, 0)]) == InvalidPlan(
+        f"the pool cannot sell the {2 * for_sale} token0 that the offer lacks"
+    )
+
+
+def test_closed_principal_and_fees_and_idle_tokens_cover_an_offer_to_the_wei() -> None:
+    fork = make_fork(UNIT, 2 * UNIT, (WIDE, 50 * UNIT, 50 * UNIT), (ABOVE, UNIT, 0))
+    earn(fork)
+    total0, total1 = fork.portfolio().total
+    whole = make_plan(fork, [Desired(NARROW, total0, total1)])
+    assert whole == Plan((), (WIDE, ABOVE), (), None, (Desired(NARROW, total0, total1),))
+    assert isinstance(whole, Plan) and not whole.is_keep and not replace(whole, open=()).is_keep
+    for more0, more1 in ((1, 0), (0, 1)):
+        assert isinstance(make_plan(fork, [Desired(NARROW, total0 + more0, total1 + more1)]), InvalidPlan)
+    execution = execute_plan(fork, whole)
+    [opened] = execution.opened
+    assert (fork.idle0 + opened.amount0, fork.idle1 + opened.amount1) == (total0, total1)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_fees_of_kept_positions_are_drawn_on_only_when_needed(side: int) -> None:
     fork = make_fork(UNIT, UNIT, (WIDE, 50 * UNIT, 50 * UNIT))
     earn(fork)
     [holding] = fork.portfolio().holdings
-    assert holding.fees0 > 0 and holding.fees1 > 0
+    fees = (holding.fees0, holding.fees1)
+    assert fees[0] > 0 and fees[1] > 0
     [kept] = as_shown(fork)
-    covered = make_plan(fork, [kept, Desired(NARROW, fork.idle0, fork.idle1)])
+
+    def offer(more: int) -> Desired:
+        idle = [fork.idle0, fork.idle1]
+        idle[side] += more
+        return Desired(NARROW, *idle)
+
+    covered = make_plan(fork, [kept, offer(0)])
     assert isinstance(covered, Plan) and covered.collect == () and covered.keep == (WIDE,)
-    needing = make_plan(fork, [kept, Desired(NARROW, fork.idle0 + holding.fees0, fork.idle1)])
-    assert isinstance(needing, Plan) and needing.collect == (WIDE,) and needing.swap is None
+    for more in (1, fees[side]):
+        needing = make_plan(fork, [kept, offer(more)])
+        assert isinstance(needing, Plan) and needing.collect == (WIDE,) and needing.swap is None
+    beyond = make_plan(fork, [kept, offer(fees[side] + 10**9)])
+    assert isinstance(beyond, Plan) and beyond.swap == NetSwap(zero_for_one=side == 1, amount_out=10**9)
     execute_plan(fork, needing)
     assert {h.range: (h.liquidity, h.fees0) for h in fork.portfolio().holdings}[WIDE] == (holding.liquidity, 0)
     assert isinstance(make_plan(fork, [kept, Desired(ABOVE, 10**30, 0)]), InvalidPlan)
@@ -157,6 +201,20 @@ def test_the_swap_shrinks_when_less_is_lacking_and_never_grows() -> None:
             assert 0 < -executed.amount0 < 2 * UNIT
         else:
             assert -executed.amount0 == expected_out
+
+
+def test_no_swap_is_made_once_nothing_is_lacking() -> None:
+    """The price fell in between, so that the closed position returns more token0 than was short."""
+    fork = make_fork(0, 10 * UNIT, (NARROW, 10 * UNIT, 10 * UNIT))
+    shown = as_shown(fork)[0]
+    plan = make_plan(fork, [Desired(WIDE, shown.amount0 + UNIT // 10, 5 * UNIT)])
+    assert isinstance(plan, Plan) and plan.swap == NetSwap(zero_for_one=False, amount_out=UNIT // 10)
+    fork.pool.swap(*_call(True, 2 * UNIT))
+    owned = fork.portfolio().total
+    execution = execute_plan(fork, plan)
+    [opened] = execution.opened
+    assert execution.swapped is None
+    assert (fork.idle0 + opened.amount0, fork.idle1 + opened.amount1) == owned
 
 
 def test_a_swap_never_spends_more_than_is_owned() -> None:
@@ -195,11 +253,14 @@ def test_an_open_that_buys_no_liquidity_leaves_its_tokens_idle() -> None:
     ("desired", "reason"),
     [
         ([Desired(Range(0, 61), 1, 1)], "off the spacing"),
+        ([Desired(Range(1, 60), 1, 1)], "off the spacing"),
         ([Desired(Range(60, 0), 1, 1)], "not ascending"),
         ([Desired(Range(0, 0), 1, 1)], "not ascending"),
         ([Desired(Range(-887280, 0), 1, 1)], "not ascending within"),
         ([Desired(Range(0, 887280), 1, 1)], "not ascending within"),
         ([Desired(WIDE, -1, 1)], "outside 0..2**128-1"),
+        ([Desired(WIDE, 1, -1)], "outside 0..2**128-1"),
+        ([Desired(WIDE, 2**128, 1)], "outside 0..2**128-1"),
         ([Desired(WIDE, 1, 2**128)], "outside 0..2**128-1"),
         ([Desired(WIDE, 1, 1), Desired(WIDE, 1, 1)], "share one range"),
         ([Desired(Range(60 * i, 60 * i + 60), 1, 1) for i in range(51)], "51 positions"),
@@ -210,6 +271,11 @@ def test_malformed_wishes(desired: list[Desired], reason: str) -> None:
     assert problem is not None and reason in problem
     verdict = make_plan(make_fork(), desired)
     assert isinstance(verdict, InvalidPlan) and reason in verdict.reason
+
+
+def test_fifty_positions_over_the_whole_scale_are_well_formed() -> None:
+    edge = Desired(Range(-887220, 887220), 2**128 - 1, 0)
+    assert check_desired([*(Desired(Range(60 * i, 60 * i + 60), 0, 2**128 - 1) for i in range(49)), edge], 60) is None
 
 
 def test_offering_nothing_is_invalid() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from support.worlds import START_BLOCK, Chain, make_opening, make_snapshot
@@ -11,13 +12,16 @@ from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
 from simulator.events import Block, SwapEvent
-from simulator.fork import Inventory, virtual_vault
+from simulator.fork import Fork, Inventory, virtual_vault
+from simulator.gas import GasTable
+from simulator.ledger import GasPolicy
 from simulator.math.liquidity_amounts import get_amount0_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
 from simulator.plan import Desired
 from simulator.portfolio import Range
 from simulator.round import Ask, Divergence, Noted, Outcome, Round, RoundResult
+from simulator.valuation import Prices, QuoteToken, Target
 
 A, B = Hotkey("a"), Hotkey("b")
 UNIT = 10**18
@@ -267,6 +271,103 @@ def test_the_vault_is_absent_from_the_base_fork() -> None:
     engine = Round(opening)
     assert engine.pool.liquidity == opening.snapshot.liquidity
     assert engine._benchmark.fork.pool.liquidity > opening.snapshot.liquidity
+
+
+def test_exposure_is_struck_at_shared_marks_only_and_at_base_prices() -> None:
+    """Delta by hand: tokens held at each mark times the base price's change to the next. Marks are the effective blocks
+    (2, 6, 10) and every 60 s, which is every 5 blocks; a swap in between strikes nothing.
+    """
+    for target, quote in product(Target, QuoteToken):
+        chain, opening = world()
+        opening = replace(opening, target=target, quote_token=quote)
+        engine, twin = Round(opening), Fork.from_opening(opening.snapshot, opening.vault)
+        numeraire = opening.numeraire(twin.portfolio().total)
+        engine.answer({})
+        delta, struck, exposure = 0, numeraire.prices(chain.pool.sqrt_price_x96), twin.portfolio().total
+        for step in range(1, 13):
+            if step in (2, 5, 6, 10):
+                delta += moved(struck, numeraire.prices(chain.pool.sqrt_price_x96), exposure)
+                struck, exposure = numeraire.prices(chain.pool.sqrt_price_x96), twin.portfolio().total
+            amount = (step * 7 % 5 + 1) * UNIT
+            chain.swap(step % 3 == 0, amount)
+            twin.pool.swap(step % 3 == 0, amount, None)
+            engine.advance(chain.block())
+        delta += moved(struck, numeraire.prices(chain.pool.sqrt_price_x96), exposure)
+        assert twin.pool.sqrt_price_x96 != chain.pool.sqrt_price_x96, "the fork has prices of its own"
+        ledger = engine.result().benchmark
+        assert ledger.delta_x192 == delta != 0
+        closing = numeraire.prices(chain.pool.sqrt_price_x96).value(*twin.portfolio().total)
+        assert ledger.w_close_x192 == closing
+
+
+def moved(before: Prices, after: Prices, exposure: tuple[int, int]) -> int:
+    return after.value(*exposure) - before.value(*exposure)
+
+
+def test_silence_later_keeps_the_portfolio_and_one_is_asked_again() -> None:
+    def silent_once(ask: Ask, hotkey: Hotkey) -> Answer:
+        if ask.index == 1:
+            return NoAnswer("timeout")
+        return Positions(()) if ask.index == 2 else keep(ask, hotkey)
+
+    chain, opening = world()
+    asks: list[Ask] = []
+    result = play(chain, Round(opening), asks=asks, a=silent_once)
+    assert [A in ask.shown for ask in asks] == [True, True, True]
+    assert result.participants[0].outcome is Outcome.ACCEPTED
+    assert result.participants[0].ledger is not None and result.participants[0].ledger.rebalances == 1
+
+
+def test_a_missing_answer_is_a_timeout() -> None:
+    _chain, opening = world()
+    notes = Round(opening).answer({B: Positions(())})
+    assert {h: n.noted for h, n in notes.items()} == {A: Noted.TIMEOUT, B: Noted.PLANNED}
+
+
+@pytest.mark.parametrize(("above", "is_over"), [(0, False), (1, True)])
+def test_a_share_above_the_jobs_limit_is_flagged(above: int, is_over: bool) -> None:  # noqa: FBT001 - a test table
+    chain, opening = world()
+    share = play(chain, Round(opening)).benchmark.max_share_ppm
+    chain, opening = world()
+    result = play(chain, Round(replace(opening, max_pool_share_ppm=share - above)))
+    assert [p.is_over_share for p in result.participants] == [is_over, is_over]
+
+
+def test_what_is_shown() -> None:
+    """Each its own portfolio; the real pool; the block it is about; the portfolio at the opening."""
+    chain, opening = world()
+    asks: list[Ask] = []
+    play(chain, Round(opening), asks=asks, a=Positions(()))
+    later = asks[1]
+    assert (later.block_number, later.effective_block, later.timestamp) == (1004, 1006, opening.snapshot.timestamp + 48)
+    assert later.shown[A].portfolio.holdings == () != later.shown[B].portfolio.holdings
+    assert (later.shown[A].rebalances, later.shown[B].rebalances) == (1, 0)
+    assert later.shown[A].foreign_liquidity == later.shown[B].foreign_liquidity == later.pool.liquidity == 10**21
+    assert later.opening_total == asks[0].shown[A].portfolio.total
+
+
+def test_the_standing_of_the_moment_is_value_against_the_untouched_portfolio() -> None:
+    chain, opening = world(Inventory(10 * UNIT, 10 * UNIT))
+    gas = GasPolicy(UNIT, token_is_0=False, rate_numerator=1, rate_denominator=2, table=GasTable(1, 0, 0, 0, 0))
+    engine = Round(replace(opening, gas=gas))
+    engine.answer({A: Positions((Desired(Range(-1200, -600), 15 * UNIT, 0),))})  # buys 5 token0, holds them idle
+    for _ in range(2):
+        engine.advance(chain.block())
+    standing = engine.values_against_benchmark()
+    assert list(standing) == [A], "who never answered has no standing"
+    assert -4 * 10**16 < standing[A] < -25 * 10**15, "gas is 1/40 of all; then the swap's fee and impact"
+
+
+def test_time_in_range_runs_from_block_to_block() -> None:
+    """In range until the third block's swap: three intervals of 12 s, of the whole round's twelve."""
+    chain, opening = world(Inventory(UNIT, UNIT, ((Range(-60, 60), UNIT, UNIT),)))
+    engine = Round(opening)
+    engine.answer({})
+    for step in range(12):
+        chain.swap(True, 100 * UNIT if step == 2 else 1)
+        engine.advance(chain.block())
+    benchmark = engine.result().benchmark
+    assert (benchmark.in_range_s, benchmark.duration_s) == (36, 144)
 
 
 def test_noted_verdicts() -> None:
