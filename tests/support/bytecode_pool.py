@@ -9,7 +9,7 @@ from functools import cache
 from Crypto.Hash import keccak
 from pyrevm import EVM, AccountInfo, BlockEnv
 from support.contracts import V3_CORE, creation_code
-from support.evm_assembly import PAYER, TOKEN, assemble
+from support.evm_assembly import MINT, PAYER, TOKEN, TRANSFER, assemble
 
 from simulator.math.oracle import Observation
 from simulator.math.position import PositionInfo
@@ -41,6 +41,12 @@ def words(*values: int) -> bytes:
 def mapping_slot(key: int, slot: int) -> int:
     """Return where a mapping keeps an integer key's value."""
     return int.from_bytes(keccak256(words(key, slot)), "big")
+
+
+def position_slot(owner: int, tick_lower: int, tick_upper: int) -> int:
+    """Return where the pool keeps an owner's position."""
+    packed = owner_address(owner).to_bytes(20, "big") + words(tick_lower)[29:] + words(tick_upper)[29:]
+    return mapping_slot(int.from_bytes(keccak256(packed), "big"), POSITIONS)
 
 
 def address(number: int) -> str:
@@ -90,7 +96,7 @@ class BytecodePool:
             FACTORY_OWNER, factory, "createPool(address,address,uint24)", words(TOKEN0, TOKEN1, fee_pips)
         )
         self.address = int.from_bytes(made, "big")
-        payer = assemble(PAYER, POOL=self.address, TOKEN0=TOKEN0, TOKEN1=TOKEN1)
+        payer = assemble(PAYER, POOL=self.address, TOKEN0=TOKEN0, TOKEN1=TOKEN1, PAY=MINT)
         self._evm.insert_account_info(address(PAYER_ADDRESS), AccountInfo(code=payer))
         self._pool = address(self.address)
         self.gas_used = 0
@@ -100,7 +106,8 @@ class BytecodePool:
             answer = self._evm.message_call(caller, to, calldata=keccak256(signature.encode())[:4] + arguments, gas=GAS)
         except RuntimeError as error:
             raise PoolRevert(reason_of(error)) from error
-        self.gas_used = self._evm.result.gas_used
+        result = self._evm.result
+        self.gas_used = result.gas_used if result else 0
         return bytes(answer)
 
     def _call(self, caller: str, to: int, signature: str, *arguments: int, tail: bytes = b"") -> list[int]:
@@ -230,8 +237,7 @@ class BytecodePool:
         return {key: self._position_info(*key) for key in keys}
 
     def _position_info(self, owner: int, tick_lower: int, tick_upper: int) -> PositionInfo:
-        packed = owner_address(owner).to_bytes(20, "big") + words(tick_lower)[29:] + words(tick_upper)[29:]
-        slot = mapping_slot(int.from_bytes(keccak256(packed), "big"), POSITIONS)
+        slot = position_slot(owner, tick_lower, tick_upper)
         liquidity, growth0, growth1, owed = (self._slot(slot + i) for i in range(4))
         return PositionInfo(liquidity, growth0, growth1, owed % 2**128, owed >> 128)
 
@@ -242,6 +248,40 @@ class BytecodePool:
     @staticmethod
     def _observation(word: int) -> Observation:
         return Observation(word % 2**32, signed(word >> 32, 56), (word >> 88) % 2**160, bool(word >> 248))
+
+    def settled(self, ticks: Collection[int], positions: Collection[tuple[int, int, int]]) -> BytecodePool:
+        """Return the same pool in a fresh EVM where nothing has been touched and everyone pays from what they hold.
+
+        revm keeps slots warm from call to call: only the first call after this costs what a transaction costs.
+        """
+        fresh = BytecodePool.__new__(BytecodePool)
+        fresh._evm, fresh._pool, fresh.address = EVM(gas_limit=2**62), self._pool, self.address
+        fresh.timestamp, fresh.gas_used = self.timestamp, 0
+        payer = assemble(PAYER, POOL=self.address, TOKEN0=TOKEN0, TOKEN1=TOKEN1, PAY=TRANSFER)
+        codes = {PAYER_ADDRESS: payer, TOKEN0: assemble(TOKEN), TOKEN1: assemble(TOKEN)}
+        codes[self.address] = bytes(self._evm.get_code(self._pool) or b"")
+        for number, code in codes.items():
+            fresh._evm.insert_account_info(address(number), AccountInfo(code=code))
+        for token, name in ((TOKEN0, "balance0"), (TOKEN1, "balance1")):
+            fresh._settle(address(token), self.address, self.scalars()[name])
+            for holder in (PAYER_ADDRESS, *(owner_address(owner) for owner, _, _ in positions)):
+                fresh._settle(address(token), holder, 2**127)
+        for slot in self._slots(ticks, positions):
+            fresh._settle(self._pool, slot, self._slot(slot))
+        return fresh
+
+    def _settle(self, account: str, slot: int, value: int) -> None:
+        """Write below the journal: once the account is in it, revm takes a slot for one that this transaction wrote."""
+        checkpoint = self._evm.snapshot()
+        self._evm.insert_account_storage(account, slot, value)
+        self._evm.revert(checkpoint)
+
+    def _slots(self, ticks: Collection[int], positions: Collection[tuple[int, int, int]]) -> list[int]:
+        spacing = self.getter("tickSpacing()")[0]
+        slots = [*range(OBSERVATIONS + self.scalars()["observation_cardinality_next"])]
+        slots += [mapping_slot(tick, TICKS) + i for tick in ticks for i in range(4)]
+        slots += [mapping_slot(tick // spacing >> 8, TICK_BITMAP) for tick in ticks]
+        return slots + [position_slot(*key) + i for key in positions for i in range(4)]
 
     def getter(self, signature: str, *arguments: int) -> list[int]:
         """Return the words that one of the contract's own getters answers."""

@@ -61,7 +61,8 @@ TOKEN = """
     1 0 mstore 32 0 return
 """
 
-# Called by anyone: passes the call on to POOL. Called by POOL: mints what it is owed, to POOL, on TOKEN0 and TOKEN1:
+# Called by anyone: passes the call on to POOL. Called by POOL: pays what it is owed, on TOKEN0 and TOKEN1, by calling
+# PAY (the selector of mint or of transfer):
 # for a flash what its data says (two words), for a mint or swap what the pool asks for where that is positive.
 PAYER = """
     caller POOL eq @callback jumpi
@@ -81,7 +82,7 @@ PAYER = """
     132 calldataload
     164 calldataload
 :pay
-    0x40c10f19 0xe0 shl 0 mstore
+    PAY 0xe0 shl 0 mstore
     POOL 4 mstore
     36 mstore
     0 0 68 0 0 TOKEN1 gas call iszero @fail jumpi
@@ -91,6 +92,9 @@ PAYER = """
 :fail
     0 0 revert
 """
+
+# What a payer's PAY can be: out of nothing, or out of what it holds.
+MINT, TRANSFER = 0x40C10F19, 0xA9059CBB
 
 
 def assemble(source: str, **names: int) -> bytes:

@@ -114,7 +114,7 @@ class PoolWalk:
 
     def _position(self, pool: Pool) -> tuple[Any, int, int]:
         if pool.positions and self._random.random() < 0.93:
-            return self._random.choice(sorted(pool.positions, key=repr))  # type: ignore[return-value]
+            return self._random.choice(sorted(pool.positions, key=repr))
         return (self._random.randrange(3), *self._range(pool))
 
     def _requested(self, owed: int) -> int:
