@@ -111,7 +111,8 @@ async def announce(endpoint: MinerEndpoint, headers: dict[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     writer.write(f"POST {REBALANCE_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n{lines}\r\n".encode())
     try:
-        return await reader.read(12)
+        async with asyncio.timeout(5):
+            return await reader.read(12)
     finally:
         writer.transport.abort()
 
@@ -180,7 +181,7 @@ async def test_slow_request() -> None:
     async with honest_miner(config=replace(CONFIG, body_deadline_s=SHORT_S)) as endpoint:
         dripping = asyncio.create_task(drip(endpoint, request_headers()))
         assert await is_served(endpoint)
-        assert await dripping == b"HTTP/1.1 408"
+        assert await asyncio.wait_for(dripping, 5) == b"HTTP/1.1 408"
         assert await is_served(endpoint)
 
 
@@ -188,7 +189,7 @@ async def test_many_slow_requests_fill_only_their_own_address() -> None:
     config = replace(CONFIG, body_deadline_s=5, max_readers_per_peer=3)
     async with honest_miner(config=config) as endpoint:
         held = [asyncio.create_task(drip(endpoint, request_headers())) for _ in range(4)]
-        done, pending = await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
+        done, pending = await asyncio.wait(held, timeout=3, return_when=asyncio.FIRST_COMPLETED)
         assert [task.result() for task in done] == [b"HTTP/1.1 429"]
         assert await is_served(endpoint)
         for task in pending:
