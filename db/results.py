@@ -36,7 +36,8 @@ async def finish(tables: Tables, result: RoundFinish, advance: Advance, *, now: 
     # What went wrong on our side moves nobody.
     counted = [score for score in result.scores if score.outcome != "inconclusive"]
     counted = await _advance(tables, row, counted, result, advance)
-    await _participate(tables, row, counted)
+    if row.round_type == "evaluation":  # only winners are asked in live rounds
+        await _participate(tables, row, counted)
     row.update_from_dict(
         {
             "status": "completed",

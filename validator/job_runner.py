@@ -173,7 +173,7 @@ class JobRunner:
         entrant = next((e for e, _ in seats if e.hotkey == last.winner_hotkey), None)
         if entrant is None:
             return None
-        since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS - 1)
+        since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS)
         rows = await self._context.store.participation(JobId(job.job_id), since_day=since)
         mine = [row for row in rows if row.hotkey == entrant.hotkey]
         eligible = is_eligible_for_live(

@@ -24,7 +24,7 @@ __all__ = [
     "pick_winner",
 ]
 
-PARTICIPATION_WINDOW_DAYS = 8  # today included
+PARTICIPATION_WINDOW_DAYS = 8  # complete days: today counts for nobody until it is over (ADR 1)
 PARTICIPATION_DAYS = 7
 
 
@@ -73,7 +73,7 @@ def pick_winner(candidates: Sequence[Candidate]) -> Hotkey | None:
 
 
 def participation_days(rows: Sequence[Participation], *, today: date) -> int:
-    """Return on how many of the last eight UTC days a miner took part.
+    """Return on how many of the eight UTC days before today a miner took part.
 
     Parameters: rows  one miner's days at one job, in any order; other days are ignored   ·   today  UTC, chain time
     Returns:    0 to 8: days on which it was scored in over half of its conclusive rounds
@@ -81,8 +81,8 @@ def participation_days(rows: Sequence[Participation], *, today: date) -> int:
     Raises:     nothing
     Source:     design §4.10
     """
-    first = today - timedelta(days=PARTICIPATION_WINDOW_DAYS - 1)
-    return len({row.day for row in rows if first <= row.day <= today and 2 * row.scored_rounds > row.conclusive_rounds})
+    first = today - timedelta(days=PARTICIPATION_WINDOW_DAYS)
+    return len({row.day for row in rows if first <= row.day < today and 2 * row.scored_rounds > row.conclusive_rounds})
 
 
 def is_eligible_for_live(

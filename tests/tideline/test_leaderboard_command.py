@@ -56,7 +56,7 @@ def test_every_job_has_its_table(url: str, capsys: pytest.CaptureFixture[str]) -
     assert lines == [
         "second (pol, weight 3; 1 rounds)",
         "# miner uid combined evaluation live rounds wins days mean ± se ahead needs weight",
-        "1 5FHneW46…94ty 8 +0.6000 +1.0000 +0.0000 1 0 1/8 +10.0000 - - 71.37%",
+        "1 5FHneW46…94ty 8 +0.6000 +1.0000 +0.0000 1 0 0/8 +10.0000 - - 71.37%",
         "",
         "third (max_value, weight 1, paused; 0 rounds)",
         "nobody has been scored yet",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def test_ranks_and_pairs() -> None:
     rows = rank_miners(
         [miner("c", -5), miner("b", 7), miner("a", 7, evaluation=1)],
         history,
-        [Participation(JobId("j"), Hotkey("b"), TODAY, 3, 4)],
+        [Participation(JobId("j"), Hotkey("b"), TODAY - timedelta(days=1), 3, 4)],
         today=TODAY,
     )
     assert [(row.rank, row.hotkey, row.participation_days, row.wins) for row in rows] == [

@@ -171,11 +171,12 @@ def days(*counts: tuple[int, int, int]) -> list[Participation]:
     ("rows", "expected"),
     [
         ([], 0),
-        (days((0, 1, 1)), 1),
-        (days((0, 1, 2)), 0),  # exactly half is not over half
-        (days((0, 2, 3)), 1),
-        (days((0, 0, 0)), 0),
-        (days((7, 1, 1), (8, 1, 1)), 1),
+        (days((1, 1, 1)), 1),
+        (days((1, 1, 2)), 0),  # exactly half is not over half
+        (days((1, 2, 3)), 1),
+        (days((1, 0, 0)), 0),
+        (days((8, 1, 1), (9, 1, 1)), 1),
+        (days((0, 1, 1)), 0),  # today is not over
         (days((-1, 1, 1)), 0),
         (days(*((ago, 96, 96) for ago in range(20))), 8),
     ],
@@ -185,13 +186,14 @@ def test_participation_days(rows: list[Participation], expected: int) -> None:
 
 
 def test_live_needs_all_three() -> None:
-    week = days(*((ago, 3, 4) for ago in range(7)))
+    week = days(*((ago, 3, 4) for ago in range(1, 8)))
 
     def eligible(rows: list[Participation] = week, combined_e18: int = 1, *, won: bool = True) -> bool:
         return is_eligible_for_live(rows, today=TODAY, combined_e18=combined_e18, was_previous_winner=won)
 
     assert eligible()
-    assert eligible(days(*((ago, 3, 4) for ago in range(1, 8))))
+    assert eligible(days(*((ago, 3, 4) for ago in range(2, 9))))
+    assert not eligible(days(*((ago, 3, 4) for ago in range(7)))), "six complete days and a part of today"
     assert not eligible(week[:6])
     assert not eligible(combined_e18=0)
     assert not eligible(combined_e18=-1)
@@ -203,7 +205,7 @@ def test_live_needs_all_three() -> None:
 def test_participation_counts_days_and_nothing_else(raw: list[tuple[int, int, int]]) -> None:
     rows = days(*((ago, min(scored, conclusive), conclusive) for ago, scored, conclusive in raw))
     brute = 0
-    for ago in range(8):
+    for ago in range(1, 9):
         day = TODAY - timedelta(days=ago)
         brute += any(
             row.day == day and Fraction(row.scored_rounds, row.conclusive_rounds or 1) > Fraction(1, 2) for row in rows
