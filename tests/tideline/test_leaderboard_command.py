@@ -63,8 +63,8 @@ def test_every_job_has_its_table(url: str, capsys: pytest.CaptureFixture[str]) -
         "",
         "weth-usdc (max_value, weight 1; 4 rounds)",
         "# miner uid combined evaluation live rounds wins days mean ± se ahead needs weight",
-        "1 5GrwvaEF…utQY 7 +0.7222 +1.2036 +0.0000 4 4 4/8 +3.5000 ± 0.6455 99.7% 2 28.63%",
-        "2 5FHneW46…94ty 8 -0.0169 -0.0281 +0.0000 4 0 4/8 +0.0000 ± 0.9129 - - 71.37%",
+        "1 5GrwvaEF…utQY 7 +0.7222 +1.2036 +0.0000 4 4 3/8 +3.5000 ± 0.6455 99.7% 2 28.63%",
+        "2 5FHneW46…94ty 8 -0.0169 -0.0281 +0.0000 4 0 3/8 +0.0000 ± 0.9129 - - 71.37%",
     ]
 
 
