@@ -24,9 +24,11 @@ def known_migrations() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(migrations.__path__))
 
 
-async def migrate(connection_name: str, url: DatabaseUrl, apps: dict[str, dict[str, Any]]) -> None:
+async def migrate(client: BaseDBAsyncClient, url: DatabaseUrl, apps: dict[str, dict[str, Any]]) -> None:
     """Apply what is missing, in one transaction: a killed or a second migrating process leaves all of it or nothing."""
-    async with in_transaction(connection_name) as client:
+    if await _applied(client, url.dialect) == known_migrations():
+        return  # without waiting for anybody
+    async with in_transaction(client.connection_name) as client:
         if url.dialect == "postgres":
             await client.execute_query(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         applied = await _applied(client, url.dialect)
@@ -71,6 +73,7 @@ async def _has_table(client: BaseDBAsyncClient, dialect: Dialect, table: str) ->
     if dialect == "sqlite":
         query = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{table}'"
     else:
-        query = f"SELECT 1 WHERE to_regclass('{table}') IS NOT NULL"
+        # Not to_regclass: inside a transaction it may remember that a table did not exist before.
+        query = f"SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = '{table}'"
     _, rows = await client.execute_query(query)
     return bool(rows)

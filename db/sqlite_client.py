@@ -7,6 +7,7 @@ not block every later call.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import Any
 
@@ -21,9 +22,26 @@ from tortoise.connection import get_connections
 
 from db.url import DatabaseUrl
 
+_BUSY_PAUSE_S = 0.01
+
 
 class SqliteDatabase(SqliteClient):
     """One connection in WAL mode; a commit is on the disk when it returns."""
+
+    async def create_connection(self, with_db: bool) -> None:  # noqa: FBT001  # Tortoise's signature
+        # SQLite does not wait where two processes switch the same new file to WAL: the second is told at once.
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self.pragmas["busy_timeout"] / 1000
+        while True:
+            try:
+                await super().create_connection(with_db)
+            except sqlite3.OperationalError as error:
+                await self.close()
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or loop.time() >= give_up:
+                    raise
+                await asyncio.sleep(_BUSY_PAUSE_S)
+            else:
+                return
 
     def _in_transaction(self) -> TransactionContext:
         return _ImmediateTransaction(_TransactionClient(self), self._lock)

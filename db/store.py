@@ -261,7 +261,7 @@ class Store:
         connections = {name: client.settings(self._url, busy_timeout_ms=busy_timeout_ms)}
         await context.init(config={"connections": connections, "apps": apps})
         if create:
-            await schema.migrate(name, self._url, apps)
+            await schema.migrate(context.db(name), self._url, apps)
         else:
             await schema.check(context.db(name), self._url)
 

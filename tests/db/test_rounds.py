@@ -152,7 +152,7 @@ async def test_predictions_are_written_once(store: Store) -> None:
 
 async def test_concurrent_predictions_are_all_there_once(store: Store) -> None:
     start = await open_round(store, 1)
-    whole = [make_prediction(start, checkpoint, f"m{n}") for checkpoint in range(4) for n in range(10)]
+    whole = [make_prediction(start, checkpoint, f"m{n:02d}") for checkpoint in range(4) for n in range(100)]
     await asyncio.gather(*(store.add_predictions(whole[::step]) for step in (1, -1, 2, -2, 3, -3) * 3))
     assert await store.predictions_of_round(start.round_id) == whole
 

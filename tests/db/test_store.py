@@ -86,12 +86,23 @@ async def test_a_locked_database_is_said_in_one_line_and_then_works(tmp_path: Pa
         with pytest.raises(StoreError, match="locked by another process") as caught:
             await store.add_job(make_job())
         assert "\n" not in str(caught.value)
-        with pytest.raises(ConfigError, match="locked by another process"):
-            await Store.open(url, create=True, busy_timeout_ms=20)
+        async with await Store.open(url, create=True, busy_timeout_ms=20):
+            pass  # there is nothing to write
         assert await store.list_jobs() == []  # reading goes on
         holder.execute("ROLLBACK")
         holder.close()
         await store.add_job(make_job())
+
+
+async def test_a_locked_new_file_is_said_in_one_line(tmp_path: Path) -> None:
+    holder = sqlite3.connect(tmp_path / "jobs.sqlite3", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ConfigError, match="locked by another process"):
+        await Store.open(f"sqlite:///{tmp_path}/jobs.sqlite3", create=True, busy_timeout_ms=20)
+    waiting = asyncio.create_task(Store.open(f"sqlite:///{tmp_path}/jobs.sqlite3", create=True))
+    holder.execute("ROLLBACK")
+    holder.close()
+    await (await waiting).close()
 
 
 async def test_sqlite_is_durable(tmp_path: Path) -> None:

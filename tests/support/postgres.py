@@ -58,12 +58,29 @@ def running_server() -> Iterator[PostgresServer]:
             port = probe.getsockname()[1]
         options = f"-p {port} -h 127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_connections=200"
         _run([binaries / "pg_ctl", "-D", data, "-w", "-l", home / "log", "-o", options, "start"], identity)
-        try:
+        with _stopping_in_the_end(binaries / "pg_ctl", data, identity):
             yield PostgresServer(port)
-        finally:
-            _run([binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"], identity)
     finally:
-        shutil.rmtree(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _stopping_in_the_end(pg_ctl: Path, data: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Leave the stopping to a process that waits for the end of its input: it comes even if this one is killed."""
+    stop = 'read -r _; "$0" -D "$1" -w -m immediate stop >/dev/null 2>&1; rm -rf "$(dirname "$1")"'
+    watch = subprocess.Popen(
+        ["/bin/sh", "-c", stop, pg_ctl, data],
+        stdin=subprocess.PIPE,
+        cwd="/",
+        start_new_session=True,  # a Ctrl-C is for the tests
+        **identity,
+    )
+    try:
+        yield
+    finally:
+        assert watch.stdin is not None
+        watch.stdin.close()
+        watch.wait()
 
 
 def _identity() -> dict[str, Any]:
