@@ -2,9 +2,9 @@
 
     PYTHONPATH=.:tests .venv/bin/python scripts/measure_gas.py
 
-prints these figures, and a test measures them again. Each is the gas of one transaction that does one thing, refunds
-taken off and without a transaction's base cost, in a pool of fee 500 whose state is cold. It is the pool's own cost with
-tokens that only keep balances: a position manager, a router, or a token that does more, adds to it.
+prints these figures, and a test measures them again. Each is one transaction that does one thing, refunds taken
+off and without the base cost, in a pool of fee 500 whose state is cold. It is the pool's own cost with
+tokens that only keep balances; managers, routers and tokens that do more add to it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class GasTable:
     swap: int
 
 
-# Opening is charged for two ticks that nobody used before, as a new range mostly meets them; fees are counted by burning
-# nothing. A swap that crosses ticks costs more than this, operations that share a transaction's warm state cost less.
+# Opening is charged for two ticks that nobody used before, as a new range mostly meets them; counting fees is a burn of
+# nothing. Crossing ticks in a swap would cost more, operations that share a transaction less.
 DEFAULT_GAS_TABLE = GasTable(
     base=TRANSACTION,
     open=MINT_FRESH_TICKS,
