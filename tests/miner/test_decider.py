@@ -116,6 +116,7 @@ async def test_a_late_strategy_keeps_and_its_thread_keeps_its_slot() -> None:
     assert decider.is_busy
     refused = await decider.answer(QUERY, budget_s=5)
     assert info(refused) == "scripted: kept, busy with other decisions"
+    assert all(thread.daemon for thread in strategy_threads())  # none keeps the process from ending
     release.set()
     for thread in strategy_threads():
         await asyncio.to_thread(thread.join, 5)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.placement import clamp, fit, floor_tick, nearest_tick, value_in_token1
-from protocol.units import MAX_TICK, MIN_TICK
+from protocol.units import MAX_TICK, MAX_UINT128, MIN_TICK
 from simulator.math.liquidity_amounts import get_liquidity_for_amounts
 from simulator.math.sqrt_price_math import get_amount0_delta, get_amount1_delta
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
@@ -60,6 +60,12 @@ def test_a_fit_is_as_large_as_can_be_and_no_larger_than_needed(
 
 def test_a_fit_beyond_what_a_position_can_hold_is_none() -> None:
     assert fit(Range(-1, 1), 2**96, 2**255, 2**255) is None
+
+
+def test_a_fit_offers_no_more_than_an_allocation_can_say() -> None:
+    offer = fit(Range(-600_000, -599_999), MIN_SQRT_RATIO, 2**140, 0)
+    assert offer is not None
+    assert (offer.amount0, offer.amount1) == (MAX_UINT128, 0)
 
 
 def test_value() -> None:

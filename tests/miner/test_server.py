@@ -10,13 +10,14 @@ import pytest
 from support.doors import client, honest_miner, hotkey, key
 from support.queries import Shape, make_query, shown
 
+from miner import server as server_module
 from miner.config import MinerConfig
 from miner.server import AllowList, MinerServer
 from miner.strategies.hold import Hold
 from miner.strategy import Decision, Keep
 from protocol.errors import ConfigError
 from protocol.messages import RebalanceQuery, encode, parse_response
-from protocol.signing import HEADER_HOTKEY, HEADER_SIGNATURE, sign_request
+from protocol.signing import HEADER_HOTKEY, HEADER_SIGNATURE, Caller, sign_request
 from protocol.wire import MAX_BODY_BYTES, REBALANCE_PATH
 from validator.transport import ExchangeStatus, MinerEndpoint
 
@@ -160,6 +161,20 @@ async def test_beyond_its_capacity_it_says_so() -> None:
         assert await post(endpoint) == (503, "busy with other decisions\n")
         strategy.release.set()
         assert (await first)[0] == 200
+
+
+async def test_a_reading_slot_is_given_back() -> None:
+    async with honest_miner(config=replace(CONFIG, max_readers_per_peer=1)) as endpoint:
+        assert [(await post(endpoint))[0] for _ in range(3)] == [200, 200, 200]
+
+
+async def test_the_permit_must_be_that_of_the_proven_hotkey(monkeypatch: pytest.MonkeyPatch) -> None:
+    def proves_another(*_: object, **__: object) -> Caller:
+        return Caller(hotkey("Stranger"), 1, 1)
+
+    monkeypatch.setattr(server_module, "verify_request", proves_another)
+    async with honest_miner() as endpoint:
+        assert await post(endpoint) == (403, "this hotkey has no validator permit here\n")
 
 
 async def test_a_taken_port_is_one_line() -> None:

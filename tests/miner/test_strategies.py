@@ -129,7 +129,7 @@ def test_band_moves_only_near_its_edge(tick_lower: int, tick_upper: int, keeps: 
 
 
 def test_band_with_one_token_waits_beside_the_price() -> None:
-    near = (shown(-196_420, -196_220, 0, 10**10, fees=0),)
+    near = (shown(-196_500, -196_300, 0, 10**10, fees=0),)
     far = (shown(-197_000, -196_800, 0, 10**10, fees=0),)
     assert Band().decide(make_query(Shape(tick=TICK, positions=near, idle0=0, idle1=0))) == Keep()
     moved = desired(make_query(Shape(tick=TICK, positions=far, idle0=0, idle1=0)), Band())
