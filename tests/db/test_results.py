@@ -120,6 +120,7 @@ async def test_live_rounds_move_the_live_average(store: Store) -> None:
     await store.finish_round(make_finish(start, make_score("alice", 9)), add_up)
     (alice,) = await store.reputations("weth-usdc")
     assert (alice.evaluation_e18, alice.live_e18, alice.evaluation_rounds, alice.live_rounds) == (0, 9, 0, 1)
+    assert await store.participation("weth-usdc", TODAY) == []  # only evaluations count for participation
 
 
 async def test_what_is_our_fault_touches_nobody(store: Store) -> None:
