@@ -8,7 +8,7 @@ from functools import cache
 
 from Crypto.Hash import keccak
 from pyrevm import EVM, AccountInfo, BlockEnv
-from support.contracts import V3_CORE, creation_code
+from support.contracts import V3_CORE, V3_PERIPHERY, creation_code
 from support.evm_assembly import MINT, PAYER, TOKEN, TRANSFER, assemble
 
 from simulator.math.oracle import Observation
@@ -17,6 +17,7 @@ from simulator.math.revert import PoolRevert
 from simulator.math.tick import TickInfo
 
 FACTORY = "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json"
+POSITION_MANAGER = "artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json"
 FACTORY_OWNER = "0x" + "11" * 20
 TOKEN0, TOKEN1, PAYER_ADDRESS = 0xA0 << 152, 0xA1 << 152, 0xBA << 152
 # Far beyond any honest call, yet soon spent by a search that never ends.
@@ -92,6 +93,7 @@ class BytecodePool:
         factory = self._evm.deploy(FACTORY_OWNER, creation_code(V3_CORE, FACTORY))
         if fee_pips == 100:
             self._message(FACTORY_OWNER, factory, "enableFeeAmount(uint24,int24)", words(fee_pips, tick_spacing))
+        self.factory = int(factory, 16)
         made = self._message(
             FACTORY_OWNER, factory, "createPool(address,address,uint24)", words(TOKEN0, TOKEN1, fee_pips)
         )
@@ -286,3 +288,35 @@ class BytecodePool:
     def getter(self, signature: str, *arguments: int) -> list[int]:
         """Return the words that one of the contract's own getters answers."""
         return self._by_factory_owner(signature, *arguments)
+
+
+class PositionManager:
+    """The published NonfungiblePositionManager over one pool; its one user can pay anything below 2**200."""
+
+    def __init__(self, pool: BytecodePool, fee_pips: int) -> None:
+        self._pool, self._fee_pips = pool, fee_pips
+        code = creation_code(V3_PERIPHERY, POSITION_MANAGER)
+        self._address = int(pool._evm.deploy(FACTORY_OWNER, code + words(pool.factory, 0, 0)), 16)
+        for token in (TOKEN0, TOKEN1):
+            pool._call(FACTORY_OWNER, token, "mint(address,uint256)", int(FACTORY_OWNER, 16), 2**200)
+
+    def mint(self, tick_lower: int, tick_upper: int, amount0: int, amount1: int) -> tuple[int, int, int]:
+        """Return (liquidity, amount0, amount1) bought with at most the amounts desired."""
+        fields = "address,address,uint24,int24,int24,uint256,uint256,uint256,uint256,address,uint256"
+        recipient, deadline = int(FACTORY_OWNER, 16), 2**64
+        arguments = (
+            TOKEN0,
+            TOKEN1,
+            self._fee_pips,
+            tick_lower,
+            tick_upper,
+            amount0,
+            amount1,
+            0,
+            0,
+            recipient,
+            deadline,
+        )
+        _, *answer = self._pool._call(FACTORY_OWNER, self._address, f"mint(({fields}))", *arguments)
+        liquidity, paid0, paid1 = answer
+        return liquidity, paid0, paid1

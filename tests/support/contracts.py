@@ -36,6 +36,11 @@ V3_CORE = NpmPackage(
     "1.0.1",
     "7pVk4hEm00j9tc71Y9+ssYpO6ytkeI0y7WE9P6UcmNzhxPePwyAxImuhVsTqWK9YFvzgtvzJHi64pBl4jUzKMQ==",
 )
+V3_PERIPHERY = NpmPackage(
+    "@uniswap/v3-periphery",
+    "1.4.4",
+    "S4+m+wh8HbWSO3DKk4LwUCPZJTpCugIsHrWR86m/OrUyvSqGDTXKFfc2sMuGXCZrD1ZqO3rhQsKgdWg3Hbb2Kw==",
+)
 
 
 def npm_command() -> list[str]:

@@ -37,12 +37,14 @@ OPCODES = {
 }
 PUSH1, JUMPDEST = 0x60, 0x5B
 
-# Balances lie at the holder's own address. Anyone may mint. An amount that is not there, or that overflows, reverts.
+# Balances lie at the holder's own address. Anyone may mint, and move anyone's tokens. An amount that is not there, or
+# that overflows when minted or transferred, reverts.
 TOKEN = """
     0 calldataload 0xe0 shr
     dup1 0x70a08231 eq @balance_of jumpi
     dup1 0xa9059cbb eq @transfer jumpi
     dup1 0x40c10f19 eq @mint jumpi
+    dup1 0x23b872dd eq @transfer_from jumpi
 :fail
     0 0 revert
 :balance_of
@@ -58,6 +60,13 @@ TOKEN = """
     dup1 4 calldataload sload add
     dup2 dup2 lt @fail jumpi
     4 calldataload sstore
+    1 0 mstore 32 0 return
+:transfer_from
+    68 calldataload
+    dup1 4 calldataload sload lt @fail jumpi
+    dup1 4 calldataload sload sub 4 calldataload sstore
+    36 calldataload sload add
+    36 calldataload sstore
     1 0 mstore 32 0 return
 """
 
