@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the seed before xdist hands the options to its workers, so that all walk by the same one."""
-    if config.option.fuzz_seed is None:
+    """Settle the seed: as given, else the usual one, else (a longer run than usual) a fresh one for all workers."""
+    if hasattr(config, "workerinput"):
+        config.option.fuzz_seed = config.workerinput["fuzz_seed"]
+    elif config.option.fuzz_seed is None:
         usual = config.option.fuzz_operations <= DEFAULT_OPERATIONS
         config.option.fuzz_seed = DEFAULT_SEED if usual else secrets.randbits(32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist's hook: hand the seed to a worker."""
+    node.workerinput["fuzz_seed"] = node.config.option.fuzz_seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:
