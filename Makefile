@@ -41,5 +41,8 @@ unit:
 fuzz: setup-dev ## a long differential fuzz of the engine against the contract's bytecode
 	$(RUN)/pytest -n auto tests/fuzz --fuzz-operations 200000
 
+mutants: setup-dev ## plant small bugs in the scoring core, one at a time; its tests must notice each
+	$(RUN)/pytest -n 2 tests/mutation
+
 clean: ## remove everything that setup made
 	rm -rf .venv .tools .cache build *.egg-info

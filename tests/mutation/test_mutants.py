@@ -6,10 +6,11 @@ A bug that survives is a gap in the tests named in its catalogue. `make mutants`
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.mutants import Mutant, MutantError, is_noticed, mutate, planted, prepare, read_catalogue, run_tests
+from support.mutants import Mutant, MutantError, Tree, mutate, planted, read_catalogue
 
 MUTANTS = [
     m for path in sorted(Path(__file__).parent.glob("*.txt")) for m in read_catalogue(path.read_text(), path.name)
@@ -18,16 +19,16 @@ TESTS = tuple(dict.fromkeys(test for mutant in MUTANTS for test in mutant.tests)
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """A copy of the core and its tests, which pass there as they are."""
-    path = tmp_path_factory.mktemp("mutants")
-    prepare(path, TESTS)
-    return path
+    made = Tree(tmp_path_factory.mktemp("mutants"), TESTS)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title)
-def test_the_bug_is_noticed(tree: Path, mutant: Mutant) -> None:
-    assert is_noticed(tree, mutant), f"{' '.join(mutant.tests)} pass with this bug in {mutant.path}"
+def test_the_bug_is_noticed(tree: Tree, mutant: Mutant) -> None:
+    assert tree.notices(mutant), f"{' '.join(mutant.tests)} pass with this bug in {mutant.path}"
 
 
 def test_the_catalogue_names_every_bug_once_and_is_not_thin() -> None:
@@ -63,16 +64,16 @@ def test_a_catalogue_of_another_shape_fails_loudly(text: str) -> None:
         read_catalogue(text, "here.txt")
 
 
-def test_the_check_tells_a_bug_from_a_change_of_no_consequence(tree: Path) -> None:
+def test_the_check_tells_a_bug_from_a_change_of_no_consequence(tree: Tree) -> None:
     """A survivor is seen as one, the file is put back, and a test file that cannot be collected is no success."""
-    path, tests = tree / SAMPLE.path, ("tests/simulator/test_scoring.py",)
+    path, tests = tree.path / SAMPLE.path, ("tests/simulator/test_scoring.py",)
     before = path.read_text()
     harmless = Mutant("harmless", SAMPLE.path, 'raise SimulationError("the round opened with nothing to manage")',
                       "raise SimulationError('the round opened with nothing to manage')", tests)  # fmt: skip
-    assert not is_noticed(tree, harmless)
+    assert not tree.notices(harmless)
     broken = Mutant("broken", SAMPLE.path, "SCORE_UNIT = 10**18", "SCORE_UNIT = 1 // 0", tests)
     with pytest.raises(MutantError, match="pytest ended with"):
-        is_noticed(tree, broken)
-    with planted(tree, Mutant("renamed", SAMPLE.path, "def score_round(", "def score_a_round(", tests)):
-        assert run_tests(tree, tests).returncode == 2
+        tree.notices(broken)
+    with planted(tree.path, Mutant("renamed", SAMPLE.path, "def score_round(", "def score_a_round(", tests)):
+        assert tree.run(tests)[0] == 2
     assert path.read_text() == before

@@ -6,6 +6,7 @@ process of their own, and the file is put back.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("protocol", "simulator", "db", "validator")
 SUPPORT = ("pyproject.toml", "tests/support")
-TIMEOUT_S = 120
+SERVER = Path(__file__).with_name("mutant_server.py")
 _TESTS_FAILED = 1  # pytest's exit code; anything else means that the tests were not run
 
 
@@ -107,46 +108,56 @@ def _forget_bytecode(path: Path) -> None:
         compiled.unlink()
 
 
-def run_tests(tree: Path, tests: Iterable[str], *, keep_bytecode: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run test files of the copy in a new process, in a fixed order and from a fixed seed."""
-    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        "PYTHONPATH": os.pathsep.join((str(tree), str(tree / "tests"))),
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(tree / ".hypothesis"),
-        **({} if keep_bytecode else {"PYTHONDONTWRITEBYTECODE": "1"}),
-    }
-    shutil.rmtree(tree / ".hypothesis", ignore_errors=True)  # what one bug taught must not help to find the next
-    return subprocess.run(
-        [*command, "-p", "no:xdist", "--hypothesis-seed=0", *tests],
-        cwd=tree,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+class Tree:
+    """A copy of the core and its tests, and a process that runs them there."""
 
+    def __init__(self, path: Path, tests: Iterable[str]) -> None:
+        """Make the copy and show that its tests pass, on its own modules. Raises MutantError."""
+        self.path = path
+        files = tuple(dict.fromkeys(tests))
+        copy_tree(path, files)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        environment["PYTHONPATH"] = os.pathsep.join((str(path), str(path / "tests")))
+        environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(path / ".hypothesis")
+        environment["PYTHONHASHSEED"] = "0"
+        self._server = subprocess.Popen(
+            [sys.executable, "-P", str(SERVER)],
+            cwd=path,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        (path / "tests" / "test_origin.py").write_text(
+            "import protocol, simulator, db, validator\n"
+            "def test_origin():\n"
+            f"    assert all(m.__file__.startswith({str(path)!r}) for m in (protocol, simulator, db, validator))\n"
+        )
+        code, output = self.run(("tests/test_origin.py", *files), keep_bytecode=True)
+        if code != 0:
+            self.close()
+            raise MutantError(f"the unchanged copy does not pass:\n{output}")
 
-def prepare(tree: Path, tests: Iterable[str]) -> None:
-    """Make the copy and show that its tests pass, on its own modules. Raises MutantError."""
-    files = tuple(dict.fromkeys(tests))
-    copy_tree(tree, files)
-    probe = tree / "tests" / "test_origin.py"
-    probe.write_text(
-        "import protocol, simulator, db, validator\n"
-        "def test_origin():\n"
-        f"    assert all(m.__file__.startswith({str(tree)!r}) for m in (protocol, simulator, db, validator))\n"
-    )
-    outcome = run_tests(tree, (str(probe), *files), keep_bytecode=True)
-    if outcome.returncode != 0:
-        raise MutantError(f"the unchanged copy does not pass:\n{outcome.stdout}\n{outcome.stderr}")
+    def close(self) -> None:
+        """End the process."""
+        self._server.communicate()
 
+    def run(self, tests: Iterable[str], *, keep_bytecode: bool = False) -> tuple[int, str]:
+        """Run test files in a new process, in a fixed order and from a fixed seed; return exit code and output."""
+        shutil.rmtree(self.path / ".hypothesis", ignore_errors=True)  # what one bug taught must not help the next
+        output = self.path / "output.txt"
+        plugins = [f"-pno:{name}" for name in ("cacheprovider", "randomly", "xdist")]
+        arguments = ["-x", "--assert=plain", *plugins, "--hypothesis-seed=0", *tests]
+        order = {"output": str(output), "keep_bytecode": keep_bytecode, "arguments": arguments}
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline()), output.read_text()
 
-def is_noticed(tree: Path, mutant: Mutant) -> bool:
-    """Return whether the tests fail with the bug in the tree. Raises MutantError when they could not be run."""
-    with planted(tree, mutant):
-        outcome = run_tests(tree, mutant.tests)
-    if outcome.returncode not in (0, _TESTS_FAILED):
-        raise MutantError(f"{mutant.name}: pytest ended with {outcome.returncode}:\n{outcome.stdout}\n{outcome.stderr}")
-    return outcome.returncode == _TESTS_FAILED
+    def notices(self, mutant: Mutant) -> bool:
+        """Return whether the tests fail with the bug in the tree. Raises MutantError when they could not be run."""
+        with planted(self.path, mutant):
+            code, output = self.run(mutant.tests)
+        if code not in (0, _TESTS_FAILED):
+            raise MutantError(f"{mutant.name}: pytest ended with {code}:\n{output}")
+        return code == _TESTS_FAILED
