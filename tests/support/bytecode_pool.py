@@ -8,16 +8,14 @@ from functools import cache
 
 from Crypto.Hash import keccak
 from pyrevm import EVM, AccountInfo, BlockEnv
-from support.contracts import V3_CORE, V3_PERIPHERY, creation_code
 from support.evm_assembly import MINT, PAYER, TOKEN, TRANSFER, assemble
 
+from simulator.chain.artifacts import FACTORY, POSITION_MANAGER
 from simulator.math.oracle import Observation
 from simulator.math.position import PositionInfo
 from simulator.math.revert import PoolRevert
 from simulator.math.tick import TickInfo
 
-FACTORY = "artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json"
-POSITION_MANAGER = "artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json"
 FACTORY_OWNER = "0x" + "11" * 20
 TOKEN0, TOKEN1, PAYER_ADDRESS = 0xA0 << 152, 0xA1 << 152, 0xBA << 152
 # Far beyond any honest call, yet soon spent by a search that never ends.
@@ -90,7 +88,7 @@ class BytecodePool:
         self.timestamp = 0
         for token in (TOKEN0, TOKEN1):
             self._evm.insert_account_info(address(token), AccountInfo(code=assemble(TOKEN)))
-        factory = self._evm.deploy(FACTORY_OWNER, creation_code(V3_CORE, FACTORY))
+        factory = self._evm.deploy(FACTORY_OWNER, FACTORY.creation_code)
         if fee_pips == 100:
             self._message(FACTORY_OWNER, factory, "enableFeeAmount(uint24,int24)", words(fee_pips, tick_spacing))
         self.factory = int(factory, 16)
@@ -295,7 +293,7 @@ class PositionManager:
 
     def __init__(self, pool: BytecodePool, fee_pips: int) -> None:
         self._pool, self._fee_pips = pool, fee_pips
-        code = creation_code(V3_PERIPHERY, POSITION_MANAGER)
+        code = POSITION_MANAGER.creation_code
         self._address = int(pool._evm.deploy(FACTORY_OWNER, code + words(pool.factory, 0, 0)), 16)
         for token in (TOKEN0, TOKEN1):
             pool._call(FACTORY_OWNER, token, "mint(address,uint256)", int(FACTORY_OWNER, 16), 2**200)

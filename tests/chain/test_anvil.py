@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import ConfigError
+from simulator.chain.anvil import Anvil, find_anvil, version_of
+
+KILLED_PARENT = """
+import asyncio, sys
+from pathlib import Path
+from simulator.chain.anvil import Anvil
+
+async def main():
+    async with await Anvil.start(Path(sys.argv[1])) as anvil:
+        print(anvil.pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is not merely waiting to be counted."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_starts_on_a_free_port_and_stops_without_a_trace() -> None:
+    async with await Anvil.start(find_anvil()) as anvil:
+        host, _, port = anvil.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=5):
+            assert (anvil.is_running, is_alive(anvil.pid)) == (True, True)
+    await anvil.stop()
+    assert (anvil.is_running, is_alive(anvil.pid)) == (False, False)
+
+
+def test_tells_its_version() -> None:
+    assert version_of(find_anvil())[0].isdigit()
+
+
+async def test_a_taken_port_is_said_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"^port {port} is in use; choose another, or 0 for any that is free$"):
+            await Anvil.start(find_anvil(), port=port)
+
+
+async def test_refused_arguments_are_said_in_one_line() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^anvil did not start: error: unexpected argument '--no-such-option' found$"
+    ):
+        await Anvil.start(find_anvil(), arguments=["--no-such-option"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not tell a child of its parent's death")
+async def test_a_parent_killed_outright_leaves_no_anvil() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED_PARENT, str(find_anvil()), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    watch = os.pidfd_open(pid)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(watch, ended.set)
+    try:
+        assert is_alive(pid)
+        parent.send_signal(signal.SIGKILL)
+        await asyncio.wait_for(ended.wait(), 10)
+    finally:
+        loop.remove_reader(watch)
+        os.close(watch)
+        await parent.wait()
+    assert not is_alive(pid)
