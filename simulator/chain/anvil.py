@@ -36,7 +36,7 @@ _STOP_DEADLINE_S = 5
 def find_anvil() -> Path:
     """Return the anvil on PATH, else the pinned one, fetched by npm at first use. Raises ConfigError."""
     on_path = shutil.which("anvil")
-    return Path(on_path) if on_path is not None else _installed()
+    return Path(on_path).absolute() if on_path is not None else _installed()
 
 
 def version_of(binary: Path) -> str:
@@ -67,7 +67,7 @@ class Anvil:
         Raises ConfigError when the port is taken or the arguments are refused.
         """
         scratch = tempfile.TemporaryDirectory(prefix="tideline-anvil-", ignore_cleanup_errors=True)
-        command = [os.path.abspath(binary), "--host", "127.0.0.1", "--port", str(port)]
+        command = [str(binary), "--host", "127.0.0.1", "--port", str(port)]
         command += ["--cache-path", scratch.name, *arguments]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),
