@@ -12,7 +12,7 @@ The service that runs a round, the verification of evidence and a miner's back-t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from protocol.errors import SimulationError
@@ -22,7 +22,7 @@ from simulator.events import Block, LiquidityEvent, PoolEvent
 from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
-from simulator.plan import Execution, InvalidPlan, Plan, make_plan
+from simulator.plan import InvalidPlan, Plan, make_plan
 from simulator.pool import Pool, PoolRevert
 from simulator.portfolio import Portfolio
 from simulator.recovery import RecoveredCall, apply_call, classify_divergence, recover_call
@@ -148,7 +148,6 @@ class _Participant:
     is_withdrawn: bool = False
     outcome: Outcome = Outcome.KEPT
     pending: Plan | None = None
-    executions: list[Execution] = field(default_factory=list)
 
 
 class Round:
@@ -317,7 +316,7 @@ class Round:
             if participant.is_out:
                 continue
             if is_effective and plan is not None:
-                participant.executions.append(participant.account.rebalance(plan, prices))
+                participant.account.rebalance(plan, prices)
             else:
                 participant.account.mark(prices)
         while self._next_restrike <= block.timestamp:

@@ -6,7 +6,7 @@ import errno
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -25,6 +25,7 @@ COMMANDS = {
 FAILED = 1  # exit code: everything else
 OPERATOR = 2  # exit code: something the operator can change
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells count it
+COMPLETION = "_TIDELINE_COMPLETE"  # set by a shell that asks how to complete a word
 READER_GONE = 141  # exit code: whoever read our output has ended, as shells count it
 
 
@@ -74,20 +75,28 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
         code = _run(arguments)
-        sys.stdout.flush()  # here, not when the interpreter ends, where a closed pipe could no longer be told apart
+        _flush()
     except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        return _drop_output()
+        if error.errno == errno.EPIPE:
+            return _drop_output(READER_GONE)
+        if error.errno == errno.ENOSPC:
+            return _drop_output(_complain("no space is left to write to; free some", OPERATOR))
+        raise
     return code
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        # With `standalone_mode` off, click leaves every error to us; a closed pipe it would end the process for.
-        result: Any = group.main(args=arguments, prog_name="tideline", standalone_mode=False)
+        if COMPLETION in os.environ:
+            group.main(prog_name="tideline")
+        # Not by `main`: it ends the process itself when a pipe is closed, and writes an empty line at Ctrl-C.
+        with group.make_context("tideline", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            result: Any = group.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return OPERATOR
     except click.ClickException as error:
         return _complain(_usage(error), OPERATOR)
     except (click.Abort, KeyboardInterrupt):
@@ -111,9 +120,16 @@ def _usage(error: click.ClickException) -> str:
     return f"{error.format_message()} See: {where} --help"
 
 
-def _drop_output() -> int:
-    """Let what is still buffered for a reader that is gone vanish without a word."""
+def _flush() -> None:
+    """Write what is buffered now: when the interpreter ends, a closed pipe could not be told apart any more."""
+    stdout: TextIO | None = sys.stdout  # None where the caller closed it
+    if stdout is not None:
+        stdout.flush()
+
+
+def _drop_output(code: int) -> int:
+    """Let what is still buffered, and can be written no more, vanish without a word."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
-    return READER_GONE
+    return code

@@ -21,6 +21,8 @@ from simulator.round import AnswerNote, Ask, ParticipantResult, Round, RoundResu
 from validator.stored_evidence import pack
 from validator.transport import Exchange, ExchangeStatus, MinerEndpoint
 
+MANY_HOSTS = 3  # so many hosts do not vanish at once by themselves
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedRound:
@@ -67,9 +69,9 @@ class RoundRun:
         self, ask: Ask, questions: Sequence[tuple[MinerEndpoint, RebalanceQuery]], exchanges: Sequence[Exchange]
     ) -> tuple[dict[Hotkey, AnswerNote], list[Prediction]]:
         """Take what came of the questions. Raises SimulationError when the fault was ours, which voids the round."""
-        ours = next((e for e in exchanges if e.status is ExchangeStatus.LOCAL_FAULT), None)
-        if ours is not None:
-            raise SimulationError(f"could not ask: {ours.detail}", round_id=self.opening.round_id)
+        fault = _own_fault(exchanges)
+        if fault is not None:
+            raise SimulationError(f"could not ask: {fault}", round_id=self.opening.round_id)
         answers = {
             exchange.hotkey: read_answer(query, exchange.response_body, exchange.detail or str(exchange.status))
             for (_, query), exchange in zip(questions, exchanges, strict=True)
@@ -139,6 +141,20 @@ class RoundRun:
             crypto_type=1 if response is None else response.crypto_type,
             elapsed_ms=exchange.elapsed_ms,
         )
+
+
+def _own_fault(exchanges: Sequence[Exchange]) -> str | None:
+    """Return why these exchanges say more about us than about the miners, or None.
+
+    When not one of several hosts can even be reached, it is our own network that is gone.
+    """
+    ours = next((e for e in exchanges if e.status is ExchangeStatus.LOCAL_FAULT), None)
+    if ours is not None:
+        return ours.detail
+    unreachable = sum(e.status is ExchangeStatus.UNREACHABLE for e in exchanges)
+    if unreachable == len(exchanges) >= MANY_HOSTS:
+        return f"none of {unreachable} miners could be reached"
+    return None
 
 
 def _record(exchange: Exchange, note: AnswerNote) -> AnswerRecord:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from db.job import Job
@@ -42,19 +43,26 @@ class ValidatorService:
     """Plays every active job that no other process plays, each in its own task."""
 
     def __init__(
-        self, context: RunnerContext, markets: MarketSource, settings: ServiceSettings, *, holder: str
+        self,
+        context: RunnerContext,
+        markets: MarketSource,
+        settings: ServiceSettings,
+        *,
+        holder: str,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = context.store
         self._observe = context.observe
         self._context = replace(context, observe=self._count)
         self._markets = markets
         self._settings = settings
-        self._leases = JobLeases(context.store, holder, seconds=settings.lease_s, monotonic=time.monotonic)
+        self._leases = JobLeases(context.store, holder, seconds=settings.lease_s, monotonic=monotonic)
+        self._monotonic = monotonic
         self._tasks: dict[JobId, asyncio.Task[None]] = {}
         self._played: Counter[JobId] = Counter()
         self._refused: dict[JobId, int] = {}  # revision at which a job's settings could not be played
         self._told: dict[str, str] = {}
-        self._look_for_orphans_at = 0.0
+        self._look_for_orphans_at = monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, or until every active job has played its rounds. A round cut off is voided.
@@ -128,7 +136,7 @@ class ValidatorService:
 
     async def _void_orphans(self) -> None:
         """Close what a dead process left open in a job that nobody plays any more."""
-        now = time.monotonic()
+        now = self._monotonic()
         if now < self._look_for_orphans_at:
             return
         self._look_for_orphans_at = now + self._leases.part_s

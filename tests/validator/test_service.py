@@ -1,0 +1,399 @@
+"""The service with a real database and real recorded markets: jobs come, change, fail and go."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.local_miners import LocalMiners
+from support.postgres import PostgresServer, running_server
+from support.services import Playing, Running, SeenMarket, Watch, at_full_speed, recorded_job, running, soon
+
+from db.job import Job
+from db.records import RoundStart
+from db.store import Store
+from protocol.messages import RebalanceQuery
+from protocol.units import JobId, RoundId
+from simulator.market import Market
+from validator.progress import Asked, ProgressEvent, RoundClosed, RoundOpened, Trouble
+from validator.transport import Exchange, MinerEndpoint
+from validator.verification import check, load
+
+Wanted = Callable[[ProgressEvent], bool]
+
+
+@dataclass
+class Times:
+    """Two clocks that move by hand: the database's, and one process's own."""
+
+    wall: int = 1_700_000_000
+    monotonic: float = 0.0
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[PostgresServer]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/jobs.sqlite3"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return await server.create_database()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with await Store.open(f"sqlite:///{tmp_path}/jobs.sqlite3", create=True, busy_timeout_ms=50) as opened:
+        yield opened
+
+
+def closed(job_id: str, round_type: str = "evaluation") -> Wanted:
+    return lambda e: isinstance(e, RoundClosed) and e.job_id == job_id and e.round_type == round_type
+
+
+def opened(job_id: str) -> Wanted:
+    return lambda e: isinstance(e, RoundOpened) and e.job_id == job_id
+
+
+def told(text: str) -> Wanted:
+    return lambda e: isinstance(e, Trouble) and text in e.message
+
+
+async def is_let_go(store: Store, job_id: str, run: Running, other: str) -> None:
+    """Return once the service has given the job back, looked at after every round of another job."""
+    seen = len(run.watch.events)
+    while not await store.lease_job(job_id, "somebody else", seconds=1):
+        seen = await run.watch.until(closed(other), after=seen)
+    await store.release_job(job_id, "somebody else")
+
+
+async def test_it_ends_by_itself_once_every_job_has_played_its_rounds(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    async with running(store, settings=soon(max_rounds=2)) as run:
+        await asyncio.wait_for(run.task, 30)
+    for name in ("a", "b"):
+        assert [e.round_id for e in run.watch.of(RoundClosed, name)] == [
+            f"{name}-evaluation-1",
+            f"{name}-evaluation-2",
+        ]
+    assert await store.lease_job("a", "somebody else", seconds=1), "the leases were given back"
+
+
+async def test_an_added_job_is_noticed_and_played(store: Store) -> None:
+    await store.add_job(recorded_job("a"))
+    async with running(store) as run:
+        await run.watch.until(closed("a"))
+        await store.add_job(recorded_job("b"))
+        await run.watch.until(closed("b"))
+
+
+async def test_it_says_once_that_no_job_is_active_and_waits_for_one(store: Store) -> None:
+    async with running(store) as run:
+        await run.watch.until(told("no job is active"))
+        await store.add_job(recorded_job("a"))
+        await run.watch.until(closed("a"))
+    assert len(run.watch.of(Trouble)) == 1
+
+
+async def test_a_paused_job_ends_its_round_and_goes_on_when_resumed(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    async with running(store) as run:
+        await run.watch.until(opened("a"))
+        await store.set_job_active("a", active=False)
+        await is_let_go(store, "a", run, other="b")
+        last = await store.last_round("a", "evaluation")
+        assert last is not None and last.status == "completed", "the round under way was played to its end"
+        here = len(run.watch.events)
+        await run.watch.until(closed("b"), after=await run.watch.until(closed("b"), after=here))
+        assert not [e for e in run.watch.events[here:] if isinstance(e, RoundOpened) and e.job_id == "a"]
+        await store.set_job_active("a", active=True)
+        await run.watch.until(closed("a"), after=here)
+
+
+async def test_a_removed_job_ends_its_round_and_no_other_begins(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    async with running(store) as run:
+        await run.watch.until(opened("a"))
+        await store.remove_job("a", force=True)
+        here = await run.watch.until(closed("a"))
+        await run.watch.until(closed("b"), after=await run.watch.until(closed("b"), after=here))
+        assert not [e for e in run.watch.events[here:] if isinstance(e, RoundOpened) and e.job_id == "a"]
+    assert await store.open_rounds() == []
+
+
+async def test_a_change_takes_effect_at_the_next_round(store: Store) -> None:
+    await store.add_job(recorded_job("a", round_duration_seconds=1200))
+    async with running(store) as run:
+        await run.watch.until(lambda e: isinstance(e, Asked))
+        await store.update_job("a", {"round_duration_seconds": 2400})
+        here = await run.watch.until(lambda e: isinstance(e, RoundOpened) and e.end_block - e.start_block == 200)
+        await run.watch.until(closed("a"), after=here)
+    assert run.watch.of(RoundOpened)[0].end_block - run.watch.of(RoundOpened)[0].start_block == 100
+    completed = [row for row in await store.round_history("a") if row.status == "completed"]
+    assert {row.end_block - row.start_block for row in completed if row.end_block} == {100, 200}
+    assert not run.watch.of(Trouble)
+
+
+async def test_a_job_that_names_another_market_is_played_there(store: Store) -> None:
+    await store.add_job(recorded_job("a"))
+    other = recorded_job("a", like="usdc-weth")
+    async with running(store) as run:
+        await run.watch.until(closed("a"))
+        fields = ("record", "pair_address", "chain_id", "opening")
+        await store.update_job("a", {name: other.to_mapping()[name] for name in fields})
+        here = await run.watch.until(lambda e: isinstance(e, RoundOpened) and e.start_block >= 18_000_000)
+        await run.watch.until(closed("a"), after=here)
+    assert not run.watch.of(Trouble)
+    newest = next(row for row in await store.round_history("a") if row.status == "completed")
+    assert check(await load(store, newest.round_id)).participants
+
+
+async def test_a_failing_job_is_told_voided_and_tried_again_and_touches_no_other(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    failures = iter([1, 2])
+
+    def fail_twice(blocks: list[int]) -> None:
+        blocks.append(1)
+        if len(blocks) == 60 and next(failures, None):
+            raise ZeroDivisionError("a bug of ours")
+
+    async def markets(job: Job, resume_after: int | None) -> Market:
+        inner, blocks = await at_full_speed(job, resume_after), list[int]()
+        if job.job_id == "b":
+            return inner
+        return SeenMarket(inner, lambda: fail_twice(blocks), lambda: None)
+
+    async with running(store, markets=markets) as run:
+        await run.watch.until(closed("a"))
+    troubles = [e.message for e in run.watch.of(Trouble)]
+    assert troubles == ["job a stopped and is tried again: ZeroDivisionError('a bug of ours')"] * 2
+    history = {row.round_number: row for row in await store.round_history("a")}
+    assert [history[n].status for n in (1, 2, 3)] == ["inconclusive", "inconclusive", "completed"]
+    assert history[1].reason == "ZeroDivisionError('a bug of ours')"
+    assert history[3].start_block == history[1].start_block, "it went on from where the voided round had begun"
+    assert await store.scores_of_round("a-evaluation-1") == []
+    assert {row.status for row in await store.round_history("b")} <= {"completed", "inconclusive"}
+    voided = [row for row in await store.round_history("b") if row.status == "inconclusive"]
+    assert all("stopped" in row.reason for row in voided), "at most the one that our own stop cut off"
+
+
+@pytest.mark.parametrize(
+    ("job", "reason"),
+    [
+        (recorded_job("a", record="no-such"), "there is no record named 'no-such'"),
+        (recorded_job("a", round_duration_seconds=604_800), "does not fit record"),
+        (recorded_job("a", checkpoint_interval_blocks=3), "is shorter than the 6 blocks in which a plan takes effect"),
+        (recorded_job("a", chain_id=8453), "correct the job's chain_id"),
+        (
+            recorded_job("a", feed="chain", record=None, opening=None, sn_liquidity_manager_address="0x" + "1" * 40),
+            "chain feed",
+        ),
+    ],
+)
+async def test_a_job_that_cannot_be_played_is_told_once_and_tried_when_it_is_changed(
+    store: Store, job: Job, reason: str
+) -> None:
+    await store.add_job(job)
+    await store.add_job(recorded_job("b"))
+    async with running(store) as run:
+        here = await run.watch.until(told(reason))
+        for _ in range(3):
+            here = await run.watch.until(closed("b"), after=here)
+        assert len(run.watch.of(Trouble)) == 1
+        good = recorded_job("a").to_mapping()
+        kept = ("job_id", "revision", "created_at", "updated_at")
+        await store.update_job("a", {name: value for name, value in good.items() if name not in kept})
+        await run.watch.until(closed("a"))
+    assert len(run.watch.of(Trouble)) == 1
+    assert run.watch.of(Trouble)[0].message.startswith("job a is not played until it is changed: ")
+
+
+async def test_with_rounds_a_job_that_cannot_be_played_does_not_keep_it_running(store: Store) -> None:
+    await store.add_job(recorded_job("a", record="no-such"))
+    await store.add_job(recorded_job("b"))
+    async with running(store, settings=soon(max_rounds=1)) as run:
+        await asyncio.wait_for(run.task, 30)
+    assert [e.job_id for e in run.watch.of(RoundClosed)] == ["b"]
+
+
+async def test_stopping_voids_the_open_round_and_scores_nobody_for_it(store: Store) -> None:
+    await store.add_job(recorded_job("a"))
+    async with running(store) as run:
+        await run.watch.until(lambda e: isinstance(e, Asked) and e.checkpoint == 1)
+        await run.end()
+    assert await store.open_rounds() == []
+    newest = (await store.round_history("a"))[0]
+    if newest.status == "inconclusive":
+        assert newest.reason == "the validator was stopped while the round was running"
+        assert await store.scores_of_round(newest.round_id) == []
+    assert await store.lease_job("a", "somebody else", seconds=1)
+
+
+async def test_a_round_that_a_crash_left_open_is_voided_even_where_the_job_is_paused(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+        await store.start_round(left_open(name))
+    await store.set_job_active("b", active=False)
+    async with running(store) as run:
+        await run.watch.until(closed("a"))
+    for name in ("a", "b"):
+        row = await store.get_round(f"{name}-evaluation-1")
+        assert row is not None and row.status == "inconclusive"
+        assert row.reason == "the validator was restarted while the round was running"
+    assert await store.open_rounds() == []
+
+
+async def test_a_database_that_fails_is_told_once_and_survived(store: Store, tmp_path: Path) -> None:
+    await store.add_job(recorded_job("a"))
+    async with running(store) as run:
+        await run.watch.until(closed("a"))
+        holder = sqlite3.connect(tmp_path / "jobs.sqlite3", isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        here = await run.watch.until(told("locked by another process"))
+        holder.execute("ROLLBACK")
+        holder.close()
+        await run.watch.until(closed("a"), after=here)
+    assert await store.open_rounds() == []
+    for row in await store.round_history("a"):
+        if row.status == "completed":
+            check(await load(store, row.round_id))
+
+
+async def test_an_observer_that_cannot_write_ends_the_service_in_order(store: Store) -> None:
+    await store.add_job(recorded_job("a"))
+
+    class Broken(Watch):
+        def __call__(self, event: ProgressEvent) -> None:
+            if isinstance(event, Asked | Trouble):
+                raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        async with running(store, watch=Broken()) as run:
+            await asyncio.wait_for(asyncio.shield(run.task), 30)
+    assert await store.open_rounds() == []
+
+
+async def test_two_validators_on_one_database_never_play_a_job_twice_at_once(url: str) -> None:
+    playing = Playing()
+    async with await Store.open(url, create=True) as one, await Store.open(url, create=False) as two:
+        for name in ("a", "b", "c", "d"):
+            await one.add_job(recorded_job(name))
+        half = soon(max_jobs=2)
+        async with running(one, markets=playing, holder="one", settings=half) as first:
+            async with running(two, markets=playing, holder="two", settings=half) as second:
+                for name in ("a", "b", "c", "d"):
+                    done = [asyncio.create_task(run.watch.until(closed(name))) for run in (first, second)]
+                    await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+                    for task in done:
+                        task.cancel()
+                    await asyncio.gather(*done, return_exceptions=True)
+            played = [{e.job_id for e in run.watch.of(RoundClosed)} for run in (first, second)]
+            assert played[0].isdisjoint(played[1]) and played[0] | played[1] == {"a", "b", "c", "d"}
+            assert [len(jobs) for jobs in played] == [2, 2]
+        assert set(playing.most.values()) == {1}
+        for name in ("a", "b", "c", "d"):
+            numbers = sorted(row.round_number for row in await one.round_history(name))
+            assert numbers == list(range(1, len(numbers) + 1))
+        assert await one.open_rounds() == []
+
+
+async def test_a_job_is_handed_over_when_the_other_validator_stops(url: str) -> None:
+    times = Times()
+    playing = Playing()
+
+    def now() -> int:
+        return times.wall
+
+    async with (
+        await Store.open(url, create=True, clock=now) as one,
+        await Store.open(url, create=False, clock=now) as two,
+    ):
+        await one.add_job(recorded_job("a"))
+        async with running(one, markets=playing, holder="one") as first:
+            await first.watch.until(closed("a"))
+            async with running(two, markets=playing, holder="two", monotonic=lambda: times.monotonic) as second:
+                await second.watch.until(told("job a is played by another validator on this database"))
+                await first.end()
+                times.monotonic += 10  # time to ask again
+                await second.watch.until(closed("a"))
+        assert len(second.watch.of(Trouble)) == 1
+        assert set(playing.most.values()) == {1}
+
+
+async def test_the_job_of_a_dead_validator_is_taken_over_when_its_lease_expires(url: str) -> None:
+    times = Times()
+    async with await Store.open(url, create=True, clock=lambda: times.wall) as store:
+        await store.add_job(recorded_job("a"))
+        assert await store.lease_job("a", "dead", seconds=30)
+        await store.start_round(left_open("a"))
+        async with running(store, monotonic=lambda: times.monotonic) as run:
+            await run.watch.until(told("is played by another validator"))
+            assert [row.round_id for row in await store.open_rounds()] == ["a-evaluation-1"]
+            times.wall += 31
+            times.monotonic += 31
+            await run.watch.until(closed("a"))
+        row = await store.get_round("a-evaluation-1")
+        assert row is not None and row.status == "inconclusive"
+
+
+async def test_whoever_hung_for_longer_than_its_lease_stops_at_once_and_voids_nothing_of_the_other(url: str) -> None:
+    times = Times()
+    slow = LocalMiners()
+    released = asyncio.Event()
+
+    class Hanging(LocalMiners):
+        async def ask_all(
+            self, questions: Sequence[tuple[MinerEndpoint, RebalanceQuery]], *, deadline_s: float
+        ) -> list[Exchange]:
+            await released.wait()
+            return await slow.ask_all(questions, deadline_s=deadline_s)
+
+    def now() -> int:
+        return times.wall
+
+    async with (
+        await Store.open(url, create=True, clock=now) as one,
+        await Store.open(url, create=False, clock=now) as two,
+    ):
+        await one.add_job(recorded_job("a"))
+        async with running(one, holder="one", miners=Hanging(), monotonic=lambda: times.monotonic) as first:
+            await first.watch.until(opened("a"))
+            times.wall += 31  # its own clock stands still: it does not renew
+            async with running(two, holder="two") as second:
+                await second.watch.until(closed("a"))
+                times.monotonic += 11
+                await first.watch.until(told("job a was taken over by another validator"))
+                released.set()
+                await second.watch.until(closed("a"), after=await second.watch.until(closed("a")))
+            await first.end()
+        assert not first.watch.of(RoundClosed)
+        rows = {row.round_number: row for row in await two.round_history("a")}
+        assert rows[1].status == "inconclusive" and rows[2].status == "completed"
+        assert all("stopped" not in rows[n].reason for n in range(1, max(rows)))
+
+
+def left_open(job_id: str) -> RoundStart:
+    """Return a round that nobody will finish."""
+    return RoundStart(
+        round_id=RoundId(f"{job_id}-evaluation-1"),
+        job_id=JobId(job_id),
+        round_number=1,
+        round_type="evaluation",
+        mode="paper",
+        start_block=16_731_600,
+        start_timestamp=1_677_629_400,
+        block_hash="0x" + "ab" * 32,
+        snapshot_digest="cd" * 32,
+        code_version="0.1.0",
+    )
