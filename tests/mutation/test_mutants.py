@@ -34,9 +34,8 @@ def test_the_bug_is_noticed(tree: Tree, mutant: Mutant) -> None:
 def test_the_catalogue_names_every_bug_once_and_is_not_thin() -> None:
     assert [title for title, count in Counter(m.title for m in MUTANTS).items() if count > 1] == []
     assert len(MUTANTS) >= 150
-    assert {Path(m.path).stem for m in MUTANTS} == {
-        "answers", "evidence", "fork", "ledger", "opening", "plan", "reputation", "round", "scoring", "valuation"
-    }  # fmt: skip
+    core = "answers evidence fork ledger opening plan query reputation round scoring valuation"
+    assert {Path(m.path).stem for m in MUTANTS} == set(core.split())
 
 
 SAMPLE = Mutant("a sample", "simulator/scoring.py", "if excess >= 0", "if excess > 0", ())
@@ -68,8 +67,7 @@ def test_the_check_tells_a_bug_from_a_change_of_no_consequence(tree: Tree) -> No
     """A survivor is seen as one, the file is put back, and a test file that cannot be collected is no success."""
     path, tests = tree.path / SAMPLE.path, ("tests/simulator/test_scoring.py",)
     before = path.read_text()
-    harmless = Mutant("harmless", SAMPLE.path, 'raise SimulationError("the round opened with nothing to manage")',
-                      "raise SimulationError('the round opened with nothing to manage')", tests)  # fmt: skip
+    harmless = Mutant("harmless", SAMPLE.path, "quotient = abs(excess)", "quotient = +abs(excess)", tests)
     assert not tree.notices(harmless)
     broken = Mutant("broken", SAMPLE.path, "SCORE_UNIT = 10**18", "SCORE_UNIT = 1 // 0", tests)
     with pytest.raises(MutantError, match="pytest ended with"):

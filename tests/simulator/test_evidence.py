@@ -289,3 +289,32 @@ def test_a_query_shows_idle_tokens_apart_and_the_real_pool() -> None:
     assert query.context.liquidity == opening.snapshot.liquidity, "the vault is virtual"
     assert (query.block_number, query.context.effective_block) == (ask.block_number, ask.effective_block)
     assert query.request_id != build_query(opening, ask, CHARLIE).request_id
+
+
+def test_later_queries_show_what_has_become_of_the_portfolio() -> None:
+    """Fees as collecting would pay them, plans carried out so far, and an id that no other ask has."""
+    seen: dict[tuple[str, int], RebalanceQuery] = {}
+
+    def recording(name: str, decide: Callable[[RebalanceQuery], bytes]) -> Callable[[RebalanceQuery], bytes]:
+        def answered(query: RebalanceQuery) -> bytes:
+            seen[(name, query.context.checkpoint_index)] = query
+            return decide(query)
+
+        return answered
+
+    play(signed_opening(), (recording("bob", narrow), recording("charlie", keep)))
+    assert len(seen) == len({query.request_id for query in seen.values()}) == 6
+    mover, keeper = seen[("bob", 1)], seen[("charlie", 1)]
+    assert (mover.rebalances_so_far, keeper.rebalances_so_far) == (1, 0)
+    assert (len(mover.current_positions), len(keeper.current_positions)) == (2, 1)
+    for query in (mover, keeper):
+        fees = [(p.fees0, p.fees1) for p in query.current_positions]
+        assert query.context.fees_owed.amount0 == sum(f[0] for f in fees) > 0
+        assert query.context.fees_owed.amount1 == sum(f[1] for f in fees) > 0
+        assert (query.block_number, query.context.effective_block, query.context.end_block) == (1004, 1006, 1012)
+    opening = signed_opening()
+    assert mover.context.sqrt_price_x96 == keeper.context.sqrt_price_x96 != opening.snapshot.sqrt_price_x96
+    first = seen[("bob", 0)]
+    assert mover.context.opening_inventory == keeper.context.opening_inventory == first.context.opening_inventory
+    held = first.current_positions[0]
+    assert first.context.opening_inventory.amount0 == first.inventory_remaining.amount0 + held.allocation0

@@ -152,7 +152,10 @@ class Tree:
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
-        return int(self._server.stdout.readline()), output.read_text()
+        code = self._server.stdout.readline()
+        if not code:
+            raise MutantError("the process that runs the tests has ended")
+        return int(code), output.read_text()
 
     def notices(self, mutant: Mutant) -> bool:
         """Return whether the tests fail with the bug in the tree. Raises MutantError when they could not be run."""

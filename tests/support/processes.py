@@ -1,0 +1,109 @@
+"""Tideline's real processes: started, listened to, killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+TIDELINE = (sys.executable, "-P", "-m", "tideline")
+PATIENCE_S = 120
+# What a developer has set must not decide a test.
+_FOREIGN = re.compile(r"BT_.*|NETUID|TIDELINE_.*|PYTEST_.*")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process without what would steer Tideline."""
+    plain = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
+    return {**plain, "PYTHONUNBUFFERED": "1", **more}
+
+
+def tideline(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*TIDELINE, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env=environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@dataclass
+class Background:
+    """A command that goes on, with its standard error line by line."""
+
+    process: subprocess.Popen[str]
+
+    def __post_init__(self) -> None:
+        self.lines: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def until(self, text: str) -> str:
+        """Return the next line that contains a text. Fails when the process ends before."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"{text!r} was never said:\n{''.join(self.lines)}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Return the exit code; the rest of what it says is in `lines` afterwards."""
+        assert self.process.stderr is not None
+        self.lines += self.process.stderr.readlines()
+        return self.process.wait(PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stderr, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def start(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Background:
+    """Start a command; use it as a context manager, which kills it in the end."""
+    return Background(
+        subprocess.Popen(
+            [*TIDELINE, *arguments],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env=environment(**(env or {})),
+        )
+    )
+
+
+@contextlib.contextmanager
+def miner(folder: Path, key: str, validator: str, *options: str) -> Iterator[tuple[Background, str]]:
+    """Run a miner on a free port; yield it and where it listens."""
+    command = ("miner", "--dev-key", key, "--allow-validator", validator, "--port", "0", *options)
+    with start(folder, *command) as process:
+        line = process.until("listening on ")
+        yield process, line.split("listening on ")[1].split()[0]
