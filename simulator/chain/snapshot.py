@@ -265,7 +265,7 @@ async def _plainly(rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery
         rows = await getters(pool, [call_data("positions(bytes32)", key) for key in keys], 5)
         positions += [_position(r.tick_lower, r.tick_upper, row) for r, row in zip(vault.ranges, rows, strict=True)]
     return _State(
-        scalars=_Scalars(*scalars[:4], slot0[0], slot0[1], slot0[5], *scalars[4:], *idle),
+        scalars=_Scalars(*[*scalars[:4], slot0[0], slot0[1], slot0[5], *scalars[4:], *idle]),
         ticks=tuple((number, _tick_state(*row[:4])) for number, row in zip(numbers, states, strict=True)),
         positions=tuple(positions),
     )
