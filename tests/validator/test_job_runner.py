@@ -248,6 +248,12 @@ def other_digit(column: str, place: int) -> str:
     return f"substr({column}, 1, {place - 1}) || {digit} || substr({column}, {place + 1})"
 
 
+def other_byte(column: str) -> str:
+    """Return SQL for the blob with another byte in its 91st place, whatever byte stands there."""
+    byte = f"case substr({column}, 91, 1) when x'00' then x'01' else x'00' end"
+    return f"cast(substr({column}, 1, 90) || {byte} || substr({column}, 92) as blob)"
+
+
 TAMPERINGS = [
     ("rounds", "winner_hotkey", "'5' || winner_hotkey"),
     ("rounds", "snapshot_digest", other_digit("snapshot_digest", 1)),
@@ -257,8 +263,8 @@ TAMPERINGS = [
     ("rounds", "end_block", "end_block + 1"),
     ("rounds", "end_timestamp", "end_timestamp + 1"),
     ("rounds", "code_version", "code_version || 'x'"),
-    ("round_evidence", "opening", "cast(substr(opening, 1, 90) || x'00' || substr(opening, 92) as blob)"),
-    ("round_evidence", "blocks", "cast(substr(blocks, 1, 90) || x'00' || substr(blocks, 92) as blob)"),
+    ("round_evidence", "opening", other_byte("opening")),
+    ("round_evidence", "blocks", other_byte("blocks")),
     ("predictions", "response_body", "x'7b7d'"),
     ("predictions", "response_signature", "null"),
     ("predictions", "request_signature", other_digit("request_signature", 10)),
