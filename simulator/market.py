@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.errors import SimulationError
 from simulator.events import Block
 from simulator.snapshot import PoolSnapshot
 
@@ -31,6 +32,16 @@ class MarketInfo:
     block_time_s: int
 
 
+class Reorg(SimulationError):
+    """The chain took back the last `depth` blocks returned; the market goes on from the common ancestor."""
+
+    def __init__(self, ancestor_number: int, ancestor_hash: str, depth: int, **where: object) -> None:
+        super().__init__(f"the chain took back {depth} blocks", ancestor=ancestor_number, **where)
+        self.ancestor_number = ancestor_number
+        self.ancestor_hash = ancestor_hash
+        self.depth = depth
+
+
 class Market(Protocol):
     """One pool on one chain, read in block order by one reader."""
 
@@ -44,7 +55,10 @@ class Market(Protocol):
         """
 
     async def next_block(self) -> Block:
-        """Return the block after the last one returned (or after the snapshot), waiting for it if need be."""
+        """Return the block after the last one returned (or after the snapshot), waiting for it if need be.
+
+        A market that can lose blocks raises Reorg when it has, and returns the block after the ancestor next time.
+        """
 
     async def close(self) -> None:
         """Release what the market holds. Idempotent."""

@@ -45,6 +45,20 @@ class RoundRun:
         self._blocks: list[Block] = []
         self._answers: list[tuple[AnswerRecord, ...]] = []
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks applied."""
+        return tuple(self._blocks)
+
+    @property
+    def answers(self) -> tuple[tuple[AnswerRecord, ...], ...]:
+        """The answers taken, ask by ask."""
+        return tuple(self._answers)
+
+    def at_opening(self) -> RoundRun:
+        """Return this round anew, before its first block and its first answer."""
+        return RoundRun(self.opening, self._endpoints, self._code_version)
+
     def start_record(self, mode: str) -> RoundStart:
         """Return the row that says the round has begun."""
         snapshot = self.opening.snapshot
@@ -79,6 +93,22 @@ class RoundRun:
         notes = self.engine.answer(answers)
         self._answers.append(tuple(_record(e, notes[e.hotkey]) for e in exchanges))
         return notes, [self._prediction(ask, e, notes[e.hotkey]) for e in exchanges]
+
+    def take_again(self, ask: Ask, records: tuple[AnswerRecord, ...]) -> None:
+        """Take answers taken before. Raises SimulationError when they now come to something else."""
+        answers = {
+            r.hotkey: read_answer(
+                build_query(self.opening, ask, r.hotkey),
+                None if r.response_body is None else r.response_body.encode("latin-1"),
+                r.detail,
+            )
+            for r in records
+        }
+        notes = self.engine.answer(answers)
+        before = {r.hotkey: (r.noted, r.detail) for r in records}
+        if {hotkey: (str(note.noted), note.detail) for hotkey, note in notes.items()} != before:
+            raise SimulationError("answers taken again came to something else", round_id=self.opening.round_id)
+        self._answers.append(records)
 
     def advance(self, block: Block) -> None:
         """Apply a block."""

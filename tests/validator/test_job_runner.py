@@ -242,27 +242,32 @@ async def test_seven_days_of_playing_lead_to_a_live_round_on_paper(bench: Bench)
     assert Limits().max_positions >= 1
 
 
+def other_digit(column: str, place: int) -> str:
+    """Return SQL for the text with another hex digit in one place, whatever digit stands there."""
+    digit = f"case substr({column}, {place}, 1) when 'a' then 'b' else 'a' end"
+    return f"substr({column}, 1, {place - 1}) || {digit} || substr({column}, {place + 1})"
+
+
+def other_byte(column: str) -> str:
+    """Return SQL for the blob with another byte in its 91st place, whatever byte stands there."""
+    byte = f"case substr({column}, 91, 1) when x'00' then x'01' else x'00' end"
+    return f"cast(substr({column}, 1, 90) || {byte} || substr({column}, 92) as blob)"
+
+
 TAMPERINGS = [
     ("rounds", "winner_hotkey", "'5' || winner_hotkey"),
-    ("rounds", "snapshot_digest", "'0' || substr(snapshot_digest, 2)"),
-    ("rounds", "evidence_digest", "'0' || substr(evidence_digest, 2)"),
+    ("rounds", "snapshot_digest", other_digit("snapshot_digest", 1)),
+    ("rounds", "evidence_digest", other_digit("evidence_digest", 1)),
     ("rounds", "evidence_signature", "replace(evidence_signature, '0x', '0x0')"),
     ("rounds", "start_block", "start_block + 1"),
     ("rounds", "end_block", "end_block + 1"),
     ("rounds", "end_timestamp", "end_timestamp + 1"),
     ("rounds", "code_version", "code_version || 'x'"),
-    ("round_evidence", "opening", "cast(substr(opening, 1, 90) || x'00' || substr(opening, 92) as blob)"),
-    ("round_evidence", "blocks", "cast(substr(blocks, 1, 90) || x'00' || substr(blocks, 92) as blob)"),
+    ("round_evidence", "opening", other_byte("opening")),
+    ("round_evidence", "blocks", other_byte("blocks")),
     ("predictions", "response_body", "x'7b7d'"),
     ("predictions", "response_signature", "null"),
-    (
-        "predictions",
-        "request_signature",
-        (
-            "substr(request_signature, 1, 9) || case substr(request_signature, 10, 1) when 'a' then 'b' else 'a' end "
-            "|| substr(request_signature, 11)"
-        ),
-    ),
+    ("predictions", "request_signature", other_digit("request_signature", 10)),
     ("predictions", "request_body", "x'7b7d'"),
     ("predictions", "nonce_ns", "nonce_ns + 1"),
     ("predictions", "outcome", "'invalid'"),

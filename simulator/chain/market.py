@@ -1,0 +1,256 @@
+"""A pool on a real chain as the round's market: block after block, and said when the chain took some back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from protocol.errors import ChainError, ConfigError, SimulationError
+from simulator.chain.abi import address_of, call_data, read_words, signed, unsigned
+from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
+from simulator.chain.endpoints import Endpoints
+from simulator.chain.lens import lens_code
+from simulator.chain.rpc import Absent, BadAnswer, Request
+from simulator.chain.snapshot import VaultQuery, read_snapshot
+from simulator.events import Block, PoolEvent
+from simulator.market import Market, MarketInfo, Reorg, Token
+from simulator.portfolio import VaultState
+from simulator.recorded import Clock, RealClock
+from simulator.round import Divergence
+from simulator.snapshot import PoolSnapshot
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """How a chain is read. Seconds are real ones.
+
+    `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the round.
+    """
+
+    block_time_s: int
+    poll_s: float = 0.5
+    deadline_s: float = 15.0
+    stall_s: float = 20.0
+    give_up_s: float = 120.0
+    kept_blocks: int = 256
+
+
+class ChainMarket:
+    """The `Market` over a pool on a chain, for one reader."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        info: MarketInfo,
+        settings: ChainSettings,
+        *,
+        vault: VaultQuery | None = None,
+        lens: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._info = info
+        self._settings = settings
+        self._vault_query = vault
+        self._lens = lens
+        self._clock: Clock = RealClock() if clock is None else clock
+        self._trail: Trail | None = None
+        self._vault: VaultState | None = None
+        self._last_arrival = 0.0
+        self._last_look = 0.0
+
+    @classmethod
+    async def connect(
+        cls,
+        endpoints: Endpoints,
+        pair_address: str,
+        settings: ChainSettings,
+        *,
+        vault: VaultQuery | None = None,
+        clock: Clock | None = None,
+    ) -> ChainMarket:
+        """Return the market of a pool, its facts read from the chain. Raises ConfigError when it is no such pool."""
+        info = await read_info(endpoints, pair_address, settings)
+        try:
+            lens: str | None = await asyncio.to_thread(lens_code)
+        except ConfigError as error:
+            _log.warning("snapshots take the plain way: %s", error)
+            lens = None
+        return cls(endpoints, info, settings, vault=vault, lens=lens, clock=clock)
+
+    @property
+    def info(self) -> MarketInfo:
+        """What never changes about the market."""
+        return self._info
+
+    @property
+    def vault(self) -> VaultState:
+        """The vault at the block of the last snapshot."""
+        if self._vault is None:
+            raise SimulationError("no vault was read", pool=self._info.pair_address)
+        return self._vault
+
+    async def open_round(self, length_blocks: int) -> PoolSnapshot:
+        """Return the pool at the head, pinned by hash. Raises a retryable ChainError when no endpoint can say."""
+        deadline_s = self._settings.deadline_s
+        number = await self._endpoints.head(deadline_s=deadline_s)
+        header = await self._endpoints.ask(header_request(number), deadline_s=deadline_s)
+        if header is None:
+            raise ChainError("the head is gone", retryable=True, block=number)
+        reading = await read_snapshot(
+            self._endpoints, self._info, header, vault=self._vault_query, lens=self._lens, deadline_s=deadline_s
+        )
+        self._trail = Trail(header, kept=self._settings.kept_blocks)
+        self._vault = reading.vault
+        self._arrived()
+        return reading.snapshot
+
+    async def next_block(self) -> Block:
+        """Return the next block once the chain has it. Cancelling the wait loses no block.
+
+        Raises Reorg when the chain took blocks back, having moved to the common ancestor itself; Divergence when that
+        is older than what is kept, or the pool did something unknown; a retryable ChainError when no block comes.
+        """
+        trail = self._opened_trail()
+        while True:
+            header = await self._header(trail.last.number + 1)
+            if header is None:
+                await self._wait(trail)
+                continue
+            if not trail.continues(header):
+                await self._rewind(trail)
+                await self._wait(trail)  # it did not hold: a node that lags, or the chain changed back
+                continue
+            try:
+                events = await self._events(header)
+            except Absent:  # the block was there a moment ago: taken back, or a node that lags
+                await self._wait(trail)
+                continue
+            trail.append(header)
+            self._arrived()
+            return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events)
+
+    async def settle(self, confirmations: int) -> None:
+        """Return once that many blocks lie on the last one returned. Raises as `next_block` does."""
+        trail = self._opened_trail()
+        while (top := await self._header(trail.last.number + confirmations)) is None:
+            await self._wait(trail)
+        below = top if confirmations == 0 else await self._header(trail.last.number)
+        if below != trail.last:
+            await self._rewind(trail)
+            raise ChainError("the chain changes back and forth", retryable=True, block=trail.last.number)
+
+    async def close(self) -> None:
+        """Close the connections. Idempotent."""
+        await self._endpoints.close()
+
+    def _opened_trail(self) -> Trail:
+        if self._trail is None:
+            raise SimulationError("blocks are asked for before a round was opened", pool=self._info.pair_address)
+        return self._trail
+
+    def _arrived(self) -> None:
+        self._last_arrival = self._last_look = self._clock.monotonic()
+
+    async def _header(self, number: int) -> Header | None:
+        return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
+
+    async def _events(self, header: Header) -> tuple[PoolEvent, ...]:
+        """Return the pool's events in a block. Nodes index logs after they serve the block, so an empty answer that the
+        bloom does not expect is asked for once more.
+        """
+        request = events_request(header, self._info.pair_address)
+        events = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
+        if not events and expects_events(header, self._info.pair_address):
+            await self._clock.sleep(self._settings.poll_s)
+            events = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
+        return events
+
+    async def _wait(self, trail: Trail) -> None:
+        """Wait a little for the next block; look into it when none comes for long."""
+        await self._clock.sleep(self._settings.poll_s)
+        now, settings = self._clock.monotonic(), self._settings
+        if now - self._last_arrival >= settings.give_up_s:
+            raise ChainError(
+                f"no new block for {settings.give_up_s:g} s",
+                retryable=True,
+                pool=self._info.pair_address,
+                block=trail.last.number,
+            )
+        if now - self._last_look >= settings.stall_s:
+            self._last_look = now
+            head = await self._endpoints.head(deadline_s=settings.deadline_s)
+            _log.warning("pool %s: no block after %d, the head is %d", self._info.pair_address, trail.last.number, head)
+            if await self._header(trail.last.number) != trail.last:
+                await self._rewind(trail)
+
+    async def _rewind(self, trail: Trail) -> None:
+        """Move to the common ancestor and raise Reorg, or Divergence where it is not among the blocks kept.
+
+        Returns where nothing was taken back after all. A block that a node has not got proves nothing: it may lag.
+        """
+        kept = trail.oldest_first()
+        low, high = -1, len(kept) - 1  # the first high + 1 may be canonical; up to low they are
+        while low < high:
+            middle = (low + high + 1) // 2
+            now = await self._header(kept[middle].number)
+            if now is None:
+                return
+            if now == kept[middle]:
+                low = middle
+            else:
+                high = middle - 1
+        if low < 0:
+            raise Divergence("reorg_too_deep", pool=self._info.pair_address, block=trail.last.number)
+        depth = trail.rewind(kept[low])
+        if depth:
+            raise Reorg(kept[low].number, kept[low].block_hash, depth, pool=self._info.pair_address)
+
+
+async def read_info(endpoints: Endpoints, pair_address: str, settings: ChainSettings) -> MarketInfo:
+    """Return what never changes about a pool. Raises ConfigError when there is no pool at the address."""
+
+    async def getter(to: str, name: str) -> list[int]:
+        def read(value: Any) -> list[int]:
+            if value == "0x":
+                raise ConfigError(f"{to} has no {name} on chain {endpoints.chain_id}; check the address of the pool")
+            return read_words(value)
+
+        request = Request("eth_call", ({"to": to, "data": call_data(name)}, "latest"), read, is_decisive=True)
+        return await endpoints.ask(request, deadline_s=settings.deadline_s)
+
+    async def token(address: str) -> Token:
+        [decimals] = await getter(address, "decimals()")
+        return Token(address, _read_text(await getter(address, "symbol()")), unsigned(decimals, 8))
+
+    addresses = [address_of((await getter(pair_address, name))[0]) for name in ("token0()", "token1()")]
+    [fee_pips], [spacing] = [await getter(pair_address, name) for name in ("fee()", "tickSpacing()")]
+    if (await getter(pair_address, "slot0()"))[0] == 0:
+        raise ConfigError(f"pool {pair_address} has no price yet; initialise it first")
+    return MarketInfo(
+        chain_id=endpoints.chain_id,
+        pair_address=pair_address.lower(),
+        token0=await token(addresses[0]),
+        token1=await token(addresses[1]),
+        fee_pips=unsigned(fee_pips, 24),
+        tick_spacing=signed(spacing, 24),
+        block_time_s=settings.block_time_s,
+    )
+
+
+def _read_text(answer: list[int]) -> str:
+    """Return a symbol: a string, or the one word of the tokens that came before strings."""
+    data = b"".join(word.to_bytes(32, "big") for word in answer)
+    if len(answer) >= 2 and answer[0] == 32:
+        if answer[1] > len(data) - 64:
+            raise BadAnswer("a string that is cut off")
+        data = data[64 : 64 + answer[1]]
+    return data.rstrip(b"\0").decode("utf-8", "replace")[:32]
+
+
+if TYPE_CHECKING:
+    _is_a_market: type[Market] = ChainMarket  # mypy proves the port
