@@ -22,6 +22,8 @@ from protocol.errors import ChainError, ConfigError
 from simulator.chain import launcher
 from simulator.chain.npm import NpmPackage, cache_directory, read
 
+STATE_BLOCKS = 128
+
 _VERSION = "1.7.1"
 # Of each platform's package of @foundry-rs/anvil, which itself is only a script that chooses among them.
 _CHECKSUMS = {
@@ -52,23 +54,23 @@ def version_of(binary: Path) -> str:
 class Anvil:
     """A running anvil. Make one with `start`; leaving it as a context manager stops it."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, url: str, scratch: tempfile.TemporaryDirectory[str]
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self._process = process
-        self._scratch = scratch
         self._drain = asyncio.create_task(_drain(process))
         self.url = url
 
     @classmethod
-    async def start(cls, binary: Path, *, port: int = 0, arguments: Sequence[str] = ()) -> Anvil:
+    async def start(
+        cls, binary: Path, *, port: int = 0, state_blocks: int = STATE_BLOCKS, arguments: Sequence[str] = ()
+    ) -> Anvil:
         """Start anvil on 127.0.0.1 and return it when it answers. Port 0 takes a free one.
 
+        Calls are answered for the last `state_blocks` blocks, as by most public nodes: without an end to it anvil writes
+        half a megabyte a block to the disk, and who kills it leaves that behind.
         Raises ConfigError when the port is taken or the arguments are refused.
         """
-        scratch = tempfile.TemporaryDirectory(prefix="tideline-anvil-", ignore_cleanup_errors=True)
         command = [str(binary), "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--cache-path", scratch.name, *arguments]
+        command += ["--prune-history", str(state_blocks), *arguments]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),
             stdin=asyncio.subprocess.DEVNULL,
@@ -80,13 +82,12 @@ class Anvil:
             url = await asyncio.wait_for(_listening(process), _START_DEADLINE_S)
         except BaseException as error:
             await _stop(process)
-            scratch.cleanup()
             if isinstance(error, TimeoutError):
                 raise ChainError(f"anvil did not start within {_START_DEADLINE_S} s", retryable=True) from error
             if isinstance(error, _Ended):
                 raise _refusal(error, port) from error
             raise
-        return cls(process, url, scratch)
+        return cls(process, url)
 
     @property
     def pid(self) -> int:
@@ -103,10 +104,9 @@ class Anvil:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End the process and remove its scratch files. Idempotent."""
+        """End the process. Idempotent."""
         await _stop(self._process)
         await self._drain
-        self._scratch.cleanup()
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from typing import Self
 
 from protocol.errors import ChainError
 from simulator.chain.abi import read_quantity
-from simulator.chain.anvil import Anvil, find_anvil, version_of
+from simulator.chain.anvil import STATE_BLOCKS, Anvil, find_anvil, version_of
 from simulator.chain.deployment import DRIVER, SETUP_BLOCKS, Addresses, check_pool, set_up
 from simulator.chain.laps import PlannedBlock, next_busy_block, planned_block
 from simulator.chain.node import Node, Transaction
@@ -34,17 +34,17 @@ class DevnetSettings:
     port: int = 0
     chain_id: int = CHAIN_ID
     observation_cardinality: int = 1000
-    state_blocks: int = 128
+    state_blocks: int = STATE_BLOCKS
 
 
 @dataclass(frozen=True, slots=True)
 class PlayedBlock:
-    """A block that was made, how many recorded swaps are in it, and where it differs from the record."""
+    """A block that was made, the log indexes of the record's swaps in it, and where it differs from the record."""
 
     number: int
     block_hash: str
     timestamp: int
-    swaps: int
+    swaps: tuple[int, ...]
     differences: tuple[Difference, ...]
 
 
@@ -87,7 +87,12 @@ class Devnet:
         shift = _Shift.of(record)
         stack = AsyncExitStack()
         try:
-            anvil = await Anvil.start(engine_file, port=settings.port, arguments=_arguments(record, shift, settings))
+            anvil = await Anvil.start(
+                engine_file,
+                port=settings.port,
+                state_blocks=settings.state_blocks,
+                arguments=_arguments(record, shift, settings.chain_id),
+            )
             stack.push_async_callback(anvil.stop)
             node = Node(HttpRpc(anvil.url))
             stack.push_async_callback(node.close)
@@ -106,6 +111,11 @@ class Devnet:
     def pid(self) -> int:
         """The node's process."""
         return self._anvil.pid
+
+    @property
+    def opening_block(self) -> int:
+        """The block in which the pool is as at the record's opening, before anything is played."""
+        return self.record.first_block + self._shift.blocks
 
     @property
     def chain_seconds_to_next(self) -> int:
@@ -157,7 +167,7 @@ class Devnet:
             number,
             mined.block_hash,
             mined.timestamp,
-            sum(isinstance(event, SwapEvent) for event in planned.events),
+            tuple(event.log_index for event in planned.events if isinstance(event, SwapEvent)),
             tuple(item for item in found if item is not None),
         )
 
@@ -175,14 +185,13 @@ class _Shift:
         return cls(max(0, SETUP_BLOCKS + 1 - record.first_block), max(0, _HISTORY_S + 1 - record.opening.timestamp))
 
 
-def _arguments(record: Record, shift: _Shift, settings: DevnetSettings) -> list[str]:
+def _arguments(record: Record, shift: _Shift, chain_id: int) -> list[str]:
     """Return how anvil is to be started: making blocks only when asked, its genesis before what the setup takes."""
     number = record.first_block + shift.blocks - SETUP_BLOCKS - 1
     timestamp = record.opening.timestamp + shift.seconds - _HISTORY_S - 1
     return [
         *("--no-mining", "--order", "fifo", "--gas-limit", str(_BLOCK_GAS)),
-        *("--chain-id", str(settings.chain_id), "--prune-history", str(settings.state_blocks)),
-        *("--number", str(number), "--timestamp", str(timestamp)),
+        *("--chain-id", str(chain_id), "--number", str(number), "--timestamp", str(timestamp)),
     ]
 
 
