@@ -30,7 +30,25 @@ class LiquidityEvent:
     amount1: int | None
 
 
-PoolEvent: TypeAlias = SwapEvent | LiquidityEvent
+@dataclass(frozen=True, slots=True)
+class FlashEvent:
+    """A pool's Flash log: what was paid above what was lent, in raw units. It goes to the active liquidity."""
+
+    log_index: int
+    paid0: int
+    paid1: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeeProtocolEvent:
+    """A pool's SetFeeProtocol log: from here on the protocol takes 1/n of each token's fees, 0 for none."""
+
+    log_index: int
+    fee_protocol0: int
+    fee_protocol1: int
+
+
+PoolEvent: TypeAlias = SwapEvent | LiquidityEvent | FlashEvent | FeeProtocolEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from protocol.signing import Signature, verify_request_evidence, verify_response
 from protocol.units import Hotkey
 from protocol.wire import REBALANCE_PATH
 from simulator.answers import Answer, read_answer, request_bytes
-from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.opening import RoundOpening
 from simulator.query import build_query
 from simulator.round import AnswerNote, Round, RoundResult
@@ -147,6 +147,10 @@ def _event_to_json(event: PoolEvent) -> list[Any]:
     if isinstance(event, SwapEvent):
         numbers = (event.amount0, event.amount1, event.sqrt_price_x96, event.liquidity)
         return ["S", event.log_index, *(str(n) for n in numbers), event.tick]
+    if isinstance(event, FlashEvent):
+        return ["F", event.log_index, str(event.paid0), str(event.paid1)]
+    if isinstance(event, FeeProtocolEvent):
+        return ["P", event.log_index, event.fee_protocol0, event.fee_protocol1]
     amounts = [None if a is None else str(a) for a in (event.amount0, event.amount1)]
     return ["L", event.log_index, event.tick_lower, event.tick_upper, str(event.liquidity_delta), *amounts]
 
@@ -156,6 +160,12 @@ def _event_from_json(value: Sequence[Any]) -> PoolEvent:
     if kind == "S":
         amount0, amount1, sqrt_price_x96, liquidity, tick = rest
         return SwapEvent(log_index, int(amount0), int(amount1), int(sqrt_price_x96), int(liquidity), tick)
+    if kind == "F":
+        paid0, paid1 = rest
+        return FlashEvent(log_index, int(paid0), int(paid1))
+    if kind == "P":
+        fee_protocol0, fee_protocol1 = rest
+        return FeeProtocolEvent(log_index, fee_protocol0, fee_protocol1)
     if kind != "L":
         raise ValueError(f"unknown event kind {kind!r}")
     tick_lower, tick_upper, delta, *amounts = rest

@@ -13,7 +13,7 @@ from simulator.math.sqrt_price_math import get_amount0_delta, get_amount1_delta
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import Pool, PoolRevert, PositionInfo
 from simulator.portfolio import Holding, Portfolio, Range, VaultPosition, VaultState
-from simulator.recovery import RecoveredCall, apply_call
+from simulator.recovery import RecoveredCall, apply_call, apply_other
 from simulator.snapshot import PoolSnapshot
 
 VAULT = "vault"
@@ -181,12 +181,12 @@ class Fork:
         Raises PoolRevert when the fork's own liquidity has made the event impossible.
         """
         self.pool.timestamp = timestamp
-        if isinstance(event, SwapEvent):
-            if call is None:
-                raise SimulationError("a swap needs its recovered call", log_index=event.log_index)
-            apply_call(self.pool, call)
+        if not isinstance(event, SwapEvent):
+            apply_other(self.pool, event)
+        elif call is None:
+            raise SimulationError("a swap needs its recovered call", log_index=event.log_index)
         else:
-            self.pool.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
+            apply_call(self.pool, call)
 
     def liquidate(self) -> tuple[int, int]:
         """Return all tokens the vault would hold after closing every position, by doing so on a throw-away copy."""

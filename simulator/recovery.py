@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from simulator.events import SwapEvent
+from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapEvent
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
 from simulator.pool import Pool, PoolRevert, SwapQuote
 
@@ -74,6 +74,25 @@ def apply_call(pool: Pool, call: RecoveredCall) -> tuple[int, int] | None:
         if revert.reason == "SPL":
             return None
         raise
+
+
+def apply_other(pool: Pool, event: LiquidityEvent | FlashEvent | FeeProtocolEvent) -> None:
+    """Let an event that is no swap happen on a fork, as it was.
+
+    Parameters: pool  changed by the event
+    Returns:    nothing. What a flash paid goes to the liquidity active here; where there is none, it is lost
+    Rounding:   the contract's
+    Raises:     PoolRevert when it is impossible here
+    Source:     v3-core UniswapV3Pool._modifyPosition, flash, setFeeProtocol
+    """
+    match event:
+        case LiquidityEvent():
+            pool.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
+        case FlashEvent():
+            if pool.liquidity:
+                pool.flash(0, 0, event.paid0, event.paid1)
+        case FeeProtocolEvent():
+            pool.set_fee_protocol(event.fee_protocol0, event.fee_protocol1)
 
 
 def classify_divergence(pool_before: Pool, event: SwapEvent) -> DivergenceClass:

@@ -12,7 +12,7 @@ from simulator.events import LiquidityEvent, PoolEvent, SwapEvent
 from simulator.neutral import NeutralFile
 from simulator.neutral_lines import EndLine, Line, LiquidityLine, PoolLine, SwapLine
 from simulator.pool import Pool, PoolRevert
-from simulator.recovery import RecoveredCall
+from simulator.recovery import RecoveredCall, apply_other
 from simulator.snapshot import TickState
 
 _PROGRESS_LINES = 1000
@@ -80,6 +80,9 @@ def apply_event(pool: Pool, event: PoolEvent, call: RecoveredCall | None) -> Mis
     try:
         if isinstance(event, LiquidityEvent):
             return _apply_liquidity(pool, event)
+        if not isinstance(event, SwapEvent):
+            apply_other(pool, event)
+            return None
         if call is None:
             return Mismatch("call", "a swap's arguments", None)
         return _apply_swap(pool, event, call)

@@ -18,14 +18,14 @@ from enum import Enum, StrEnum, auto
 from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
-from simulator.events import Block, LiquidityEvent, PoolEvent
+from simulator.events import Block, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
 from simulator.plan import InvalidPlan, Plan, make_plan
 from simulator.pool import Pool, PoolRevert
 from simulator.portfolio import Portfolio
-from simulator.recovery import RecoveredCall, apply_call, classify_divergence, recover_call
+from simulator.recovery import RecoveredCall, apply_call, apply_other, classify_divergence, recover_call
 from simulator.scoring import SCORE_UNIT, score_round
 from simulator.valuation import Prices
 
@@ -326,10 +326,12 @@ class Round:
         """Apply an event to the base fork; for a swap, return the call that really lands where the chain landed."""
         self._base.timestamp = block.timestamp
         where = {"pool": self.opening.snapshot.pair_address, "block": block.number, "log_index": event.log_index}
-        if isinstance(event, LiquidityEvent):
-            self._liquidity_changes += 1
+        if not isinstance(event, SwapEvent):
+            self._liquidity_changes += isinstance(event, LiquidityEvent)
+            if isinstance(event, FlashEvent) and self._base.liquidity == 0:  # the chain reverts there
+                raise Divergence("missed_liquidity", **where)
             try:
-                self._base.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
+                apply_other(self._base, event)
             except PoolRevert as revert:
                 raise Divergence("missed_liquidity", reason=revert.reason, **where) from revert
             return None

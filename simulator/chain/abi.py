@@ -13,7 +13,7 @@ from typing import Any
 from Crypto.Hash import keccak
 
 from simulator.chain.rpc import BadAnswer
-from simulator.events import LiquidityEvent, PoolEvent, SwapEvent
+from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.round import Divergence
 
 _HEX = re.compile(r"0x[0-9a-fA-F]*", re.ASCII)
@@ -23,6 +23,8 @@ _HASH = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 SWAP = "Swap(address,address,int256,int256,uint160,uint128,int24)"
 MINT = "Mint(address,address,int24,int24,uint128,uint256,uint256)"
 BURN = "Burn(address,int24,int24,uint128,uint256,uint256)"
+FLASH = "Flash(address,address,uint256,uint256,uint256,uint256)"
+SET_FEE_PROTOCOL = "SetFeeProtocol(uint8,uint8,uint8,uint8)"
 # What moves none of the state that a round depends on: tokens already owed, and the oracle.
 HARMLESS = (
     "Collect(address,address,int24,int24,uint128,uint128)",
@@ -134,7 +136,13 @@ _Read = Callable[[int, list[int], list[int]], PoolEvent]
 @cache
 def _readers() -> dict[str, tuple[int, int, _Read]]:
     """Return, by topic: the words of data, the indexed ones, and what makes an event of them."""
-    return {topic(SWAP): (5, 2, _swap), topic(MINT): (4, 3, _mint), topic(BURN): (3, 3, _burn)}
+    return {
+        topic(SWAP): (5, 2, _swap),
+        topic(MINT): (4, 3, _mint),
+        topic(BURN): (3, 3, _burn),
+        topic(FLASH): (4, 2, _flash),
+        topic(SET_FEE_PROTOCOL): (4, 0, _fee_protocol),
+    }
 
 
 def _swap(log_index: int, indexed: list[int], data: list[int]) -> SwapEvent:
@@ -161,3 +169,13 @@ def _burn(log_index: int, indexed: list[int], data: list[int]) -> LiquidityEvent
     _owner, lower, upper = indexed
     liquidity = -unsigned(liquidity, 128)
     return LiquidityEvent(log_index, signed(lower, 24), signed(upper, 24), liquidity, amount0, amount1)
+
+
+def _flash(log_index: int, indexed: list[int], data: list[int]) -> FlashEvent:
+    _amount0, _amount1, paid0, paid1 = data
+    return FlashEvent(log_index, paid0, paid1)
+
+
+def _fee_protocol(log_index: int, indexed: list[int], data: list[int]) -> FeeProtocolEvent:
+    _old0, _old1, new0, new1 = data
+    return FeeProtocolEvent(log_index, unsigned(new0, 8), unsigned(new1, 8))

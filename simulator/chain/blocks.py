@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.chain.abi import BURN, MINT, SWAP, keccak256, read_hash, read_log, read_quantity, topic
+from simulator.chain.abi import BURN, FLASH, MINT, SWAP, keccak256, read_hash, read_log, read_quantity, topic
 from simulator.chain.rpc import BadAnswer, Request
 from simulator.events import PoolEvent
 
@@ -115,7 +115,7 @@ def expects_events(header: Header, pair_address: str) -> bool:
         return False
     if not in_bloom(header.logs_bloom, bytes.fromhex(pair_address.removeprefix("0x"))):
         return False
-    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic(s)[2:])) for s in (SWAP, MINT, BURN))
+    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic(s)[2:])) for s in (SWAP, MINT, BURN, FLASH))
 
 
 class Trail:

@@ -9,7 +9,7 @@ from typing import Any
 
 from support.evm_assembly import PAYER, TRANSFER, assemble
 
-from simulator.chain.abi import address_of, call_data, read_quantity, read_words, selector, words
+from simulator.chain.abi import address_of, call_data, read_words, selector, words
 from simulator.chain.anvil import Anvil, find_anvil
 from simulator.chain.artifacts import FACTORY, POSITION_MANAGER, WETH9
 from simulator.chain.blocks import read_header
@@ -79,7 +79,7 @@ class AnvilPool:
         """Take liquidity of the payer's out."""
         await self.send(_PAYER, call_data("burn(int24,int24,uint128)", tick_lower, tick_upper, liquidity))
 
-    async def swap(self, zero_for_one: bool, amount: int, limit: int | None = None) -> None:
+    async def swap(self, zero_for_one: bool, amount: int, limit: int | None = None) -> None:  # noqa: FBT001 - the contract's order
         """Swap in the payer's name."""
         extreme = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
         limit = extreme if limit is None else limit
@@ -153,6 +153,3 @@ async def _populate(chain: AnvilPool, tick: int) -> None:
         await chain.send(token, call_data("transfer(address,uint256)", int(_PAYER, 16), 2 * _MANY))
     await chain.initialize(tick)
     await chain.mine()
-
-
-__all__ = ["CHAIN_ID", "FEE", "SPACING", "AnvilPool", "anvil_pool", "read_quantity"]
