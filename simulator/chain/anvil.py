@@ -65,8 +65,8 @@ class Anvil:
     ) -> Anvil:
         """Start anvil on 127.0.0.1 and return it when it answers. Port 0 takes a free one.
 
-        Calls are answered for the last `state_blocks` blocks, as by most public nodes: without an end to it anvil writes
-        half a megabyte a block to the disk, and who kills it leaves that behind.
+        Calls are answered for the last `state_blocks` blocks, as by most public nodes: without an end to it anvil
+        writes half a megabyte a block to the disk, and who kills it leaves that behind.
         Raises ConfigError when the port is taken or the arguments are refused.
         """
         command = [str(binary), "--host", "127.0.0.1", "--port", str(port)]

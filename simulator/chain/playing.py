@@ -31,13 +31,16 @@ class Difference:
 def event_transaction(trader: str, event: PoolEvent, call: RecoveredCall | None) -> Transaction | None:
     """Return the transaction that lets an event happen again, or None where nothing is to be done.
 
-    A burn of nothing moves nothing but what its owner is owed, and the owner was somebody else.
+    A burn of nothing moves nothing but what its owner is owed, and the owner was somebody else. Flashes and changes of
+    the protocol's share move fee growth alone, which on a devnet is its own from the start.
     """
     if isinstance(event, SwapEvent):
         if call is None:
             raise ValueError("a swap is repeated by its call")
         return swap_transaction(trader, call)
-    return liquidity_transaction(trader, event.tick_lower, event.tick_upper, event.liquidity_delta)
+    if isinstance(event, LiquidityEvent):
+        return liquidity_transaction(trader, event.tick_lower, event.tick_upper, event.liquidity_delta)
+    return None
 
 
 def swap_transaction(trader: str, call: RecoveredCall) -> Transaction:

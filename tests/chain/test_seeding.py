@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import SimulationError
@@ -18,9 +19,15 @@ RANGES = st.tuples(st.integers(-20, 19), st.integers(1, 20)).map(lambda pair: (p
 POSITIONS = st.dictionaries(RANGES, st.integers(1, 2**100), min_size=1, max_size=12)
 
 
+@cache
+def usdc_weth() -> Record:
+    """A shipped record."""
+    return records.load("usdc-weth-005")
+
+
 def with_ticks(positions: dict[tuple[int, int], int], changes: list[LiquidityEvent]) -> Record:
     """A record whose opening holds these positions, and whose one block holds these changes."""
-    shipped = records.load("usdc-weth-005")
+    shipped = usdc_weth()
     gross: Counter[int] = Counter()
     net: Counter[int] = Counter()
     for (tick_lower, tick_upper), liquidity in positions.items():
@@ -44,12 +51,13 @@ def change(tick_lower: int, tick_upper: int, liquidity_delta: int) -> LiquidityE
     return LiquidityEvent(0, tick_lower, tick_upper, liquidity_delta, None, None)
 
 
+@settings(deadline=None)  # the first case loads a record
 @given(positions=POSITIONS, data=st.data())
 def test_positions_have_the_ticks_and_survive_every_burn(
     positions: dict[tuple[int, int], int], data: st.DataObject
 ) -> None:
     balance = dict(positions)
-    changes = []
+    changes: list[LiquidityEvent] = []
     for key in data.draw(st.lists(st.one_of(st.sampled_from(sorted(positions)), RANGES), max_size=12)):
         delta = data.draw(st.integers(-balance.get(key, 0), 2**100))
         balance[key] = balance.get(key, 0) + delta
