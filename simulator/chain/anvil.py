@@ -30,6 +30,7 @@ _CHECKSUMS = {
     "linux-amd64": "+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlgX7GRJ59383ofNhxkRWIYTg==",
 }
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_VERSION_LINE = re.compile(r"anvil (?:Version: )?(\S+)")
 _LISTENING = re.compile(r"Listening on (\S+):(\d+)")
 _START_DEADLINE_S = 30
 _STOP_DEADLINE_S = 5
@@ -47,8 +48,10 @@ def version_of(binary: Path) -> str:
         done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(f"{binary} does not run: {error}") from error
-    words = done.stdout.split()
-    return words[words.index("Version:") + 1] if "Version:" in words[:-1] else " ".join(words[:2])
+    match = _VERSION_LINE.match(done.stdout)
+    if match is None:
+        raise ConfigError(f"{binary} does not say which anvil it is; install Foundry (getfoundry.sh)")
+    return match[1]
 
 
 class Anvil:

@@ -41,6 +41,14 @@ class Addresses:
     trader: str
 
 
+def prepare() -> None:
+    """Fetch and compile what a deployment needs, which takes a while the first time. Raises ConfigError."""
+    for contract in (FACTORY, POSITION_MANAGER, SWAP_ROUTER, TICK_LENS, QUOTER, WETH9):
+        _ = contract.creation_code
+    for name in ("token", "trader"):
+        compiled(name)
+
+
 async def set_up(node: Node, record: Record, *, start_timestamp: int, observation_cardinality: int) -> Addresses:
     """Put the record's opening on an empty chain, one block a second from `start_timestamp`.
 

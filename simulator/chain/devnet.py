@@ -13,11 +13,11 @@ from typing import Self
 from protocol.errors import ChainError
 from simulator.chain.abi import read_quantity
 from simulator.chain.anvil import STATE_BLOCKS, Anvil, find_anvil, version_of
-from simulator.chain.deployment import DRIVER, SETUP_BLOCKS, Addresses, check_pool, set_up
+from simulator.chain.deployment import DRIVER, SETUP_BLOCKS, Addresses, check_pool, prepare, set_up
 from simulator.chain.laps import PlannedBlock, next_busy_block, planned_block
 from simulator.chain.node import Node, Transaction
 from simulator.chain.playing import Difference, difference, event_transaction, seam_transactions
-from simulator.chain.rpc import HttpRpc
+from simulator.chain.rpc import HttpRpc, Unreachable
 from simulator.events import PoolEvent, SwapEvent
 from simulator.records import Record
 
@@ -25,6 +25,7 @@ CHAIN_ID = 31337  # that of every anvil and hardhat, which wallets know as a dev
 
 _HISTORY_S = 3600  # the pool is this old at its opening, so that time-weighted prices can be asked for at once
 _BLOCK_GAS = 60_000_000
+_NEWS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Devnet:
         settings = settings or DevnetSettings()
         engine_file = await asyncio.to_thread(find_anvil) if binary is None else binary
         engine = f"anvil {await asyncio.to_thread(version_of, engine_file)}"
+        await asyncio.to_thread(prepare)
         shift = _Shift.of(record)
         stack = AsyncExitStack()
         try:
@@ -118,6 +120,11 @@ class Devnet:
         return self.record.first_block + self._shift.blocks
 
     @property
+    def head(self) -> int:
+        """The record's number (of any lap) of the block that was played last; the node's own while none was skipped."""
+        return self._at
+
+    @property
     def chain_seconds_to_next(self) -> int:
         """Seconds of chain between the head and the next block."""
         return planned_block(self.record, self._at + 1).timestamp - planned_block(self.record, self._at).timestamp
@@ -128,10 +135,11 @@ class Devnet:
         planned = planned_block(self.record, target)
         try:
             played = await self._play(planned)
-        except ChainError as error:
-            if self._anvil.is_running:
+        except Unreachable as error:
+            exit_code = await self._exit_code()
+            if exit_code is None:
                 raise
-            raise ChainError("anvil ended by itself", retryable=False, exit_code=await self._anvil.wait()) from error
+            raise ChainError("anvil ended by itself", retryable=False, exit_code=exit_code) from error
         self._at = target
         return played
 
@@ -150,6 +158,13 @@ class Devnet:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def _exit_code(self) -> int | None:
+        """Return the code with which the node has ended, None while it runs. We hear of its end a moment later."""
+        try:
+            return await asyncio.wait_for(self._anvil.wait(), _NEWS_S)
+        except TimeoutError:
+            return None
 
     async def _play(self, planned: PlannedBlock) -> PlayedBlock:
         trader, number = self.addresses.trader, planned.number + self._shift.blocks
