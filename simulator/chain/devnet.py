@@ -40,7 +40,7 @@ class DevnetSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlayedBlock:
-    """A block that was made, the log indexes of the record's swaps in it, and where it differs from the record."""
+    """A block that was made, as the node numbers it; the log indexes of the record's swaps in it; where it differs."""
 
     number: int
     block_hash: str
@@ -167,7 +167,7 @@ class Devnet:
             return None
 
     async def _play(self, planned: PlannedBlock) -> PlayedBlock:
-        trader, number = self.addresses.trader, planned.number + self._shift.blocks
+        trader = self.addresses.trader
         to_do = list(_transactions(trader, planned))
         if planned.is_seam:
             price = (await self._node.call(self.addresses.pool, "slot0()"))[0]
@@ -179,7 +179,7 @@ class Devnet:
             for (event, _), name in zip(to_do, hashes, strict=True)
         )
         return PlayedBlock(
-            number,
+            mined.number,
             mined.block_hash,
             mined.timestamp,
             tuple(event.log_index for event in planned.events if isinstance(event, SwapEvent)),

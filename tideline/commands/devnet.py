@@ -161,7 +161,8 @@ class Progress:
         """Take one block."""
         self.swaps += len(played.swaps)
         if played.differences and self.differences == 0:
-            self._tell(f"no longer as recorded: {_difference(played.differences[0])}. Others trade in this pool, then")
+            self._tell(f"no longer as recorded: {_difference(played.differences[0])}")
+            self._tell("that is as it should be if somebody else trades in the pool or holds liquidity in it")
         self.differences += len(played.differences)
         self._last = f"block {played.number}  {self.swaps} swaps played, {self.differences} differ from the record"
         if self._monotonic() - self._told_s >= PROGRESS_S:
