@@ -111,8 +111,7 @@ class Endpoints:
             heads = sorted((v.value[0] for v in votes if v.error is None), reverse=True)
             if len(heads) >= self._quorum:
                 break
-            errors = [v.error for v in votes if v.error is not None]
-            await self._between_passes(until, "head", errors[-1] if errors else None)
+            await self._between_passes(until, "head", _why_unsettled(votes, "head"))
         believed: int = heads[self._quorum - 1]
         for vote in votes:
             if vote.error is None:
@@ -145,9 +144,7 @@ class Endpoints:
             if unsettled is not None:
                 nothing: T = unsettled.value
                 return nothing
-            errors = [v.error for v in votes if v.error is not None]
-            disagreement = ChainError("the endpoints disagree", retryable=True, method=method)
-            await self._between_passes(until, method, errors[-1] if errors or not votes else disagreement)
+            await self._between_passes(until, method, _why_unsettled(votes, method))
 
     def _ready(self) -> list[_Endpoint]:
         """Return the endpoints that may be asked now, the best first."""
@@ -226,6 +223,14 @@ def _not_yet(votes: Sequence[_Vote]) -> _Vote | None:
     without = next((v for v in valid if v.value is None), None)
     values = [v.value for v in valid if v.value is not None]
     return without if all(value == values[0] for value in values) else None
+
+
+def _why_unsettled(votes: Sequence[_Vote], method: str) -> ChainError | None:
+    """Return the last error, or that the endpoints disagree; None where nobody was asked."""
+    errors = [v.error for v in votes if v.error is not None]
+    if errors or not votes:
+        return errors[-1] if errors else None
+    return ChainError("the endpoints disagree", retryable=True, method=method)
 
 
 async def _read_head(rpc: Rpc, seconds: float) -> tuple[int, bool]:
