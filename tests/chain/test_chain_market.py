@@ -215,7 +215,7 @@ async def test_cancelling_the_wait_loses_no_block(chain: AnvilPool) -> None:
 
 
 async def test_node_killed_and_restarted_is_read_again_by_the_same_market(free_port: int) -> None:
-    settings = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=0.5, stall_s=0.2, give_up_s=1)
+    settings = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=2, stall_s=0.2, give_up_s=3)
     async with anvil_pool(tick=100, port=free_port) as chain:
         await chain.mint(-EDGE, EDGE, 10**21)
         await chain.mine()
@@ -226,10 +226,9 @@ async def test_node_killed_and_restarted_is_read_again_by_the_same_market(free_p
         engine.advance(await market.next_block())
         os.killpg(chain.anvil.pid, signal.SIGKILL)
         await chain.anvil.wait()
-        for _ in range(3):
-            with pytest.raises(ChainError) as raised:
-                await market.next_block()
-            assert raised.value.retryable
+        with pytest.raises(ChainError, match="no endpoint answers") as raised:
+            await market.next_block()
+        assert raised.value.retryable
     async with anvil_pool(tick=100, port=free_port) as chain:  # another chain: its state was lost
         await chain.mint(-EDGE, EDGE, 10**21)
         await chain.mine()
