@@ -6,6 +6,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
+NODE := $(if $(shell command -v npm 2>/dev/null),,--group node)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,7 +16,7 @@ help: ## list the targets
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 setup: $(filter .tools/bin/uv,$(UV)) ## create .venv with everything pinned by uv.lock
-	$(UV) sync --frozen --no-dev --inexact --quiet
+	$(UV) sync --frozen --no-dev --inexact --quiet $(NODE)
 
 setup-dev: $(filter .tools/bin/uv,$(UV)) ## the same, with what the tests need
 	$(UV) sync --frozen --quiet

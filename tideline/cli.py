@@ -18,6 +18,7 @@ COMMANDS = {
     "miner": "run the reference miner",
     "jobs": "add, list, pause, resume and remove jobs",
     "leaderboard": "who is best at which job, and how sure that is",
+    "devnet": "run a private chain on which a real pool trades as it did",
     "replay": "replay a file of recorded events through the exact engine",
     "evidence": "recompute a round's scores from its evidence",
 }
@@ -63,6 +64,7 @@ def group() -> None:
       tideline leaderboard --job usdc-weth
       tideline evidence verify usdc-weth-evaluation-1
       tideline replay usdc-weth-005
+      tideline devnet
     """
 
 

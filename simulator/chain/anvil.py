@@ -22,12 +22,15 @@ from protocol.errors import ChainError, ConfigError
 from simulator.chain import launcher
 from simulator.chain.npm import NpmPackage, cache_directory, read
 
+STATE_BLOCKS = 128
+
 _VERSION = "1.7.1"
 # Of each platform's package of @foundry-rs/anvil, which itself is only a script that chooses among them.
 _CHECKSUMS = {
     "linux-amd64": "+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlgX7GRJ59383ofNhxkRWIYTg==",
 }
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_VERSION_LINE = re.compile(r"anvil (?:Version: )?(\S+)")
 _LISTENING = re.compile(r"Listening on (\S+):(\d+)")
 _START_DEADLINE_S = 30
 _STOP_DEADLINE_S = 5
@@ -45,30 +48,32 @@ def version_of(binary: Path) -> str:
         done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(f"{binary} does not run: {error}") from error
-    words = done.stdout.split()
-    return words[words.index("Version:") + 1] if "Version:" in words[:-1] else " ".join(words[:2])
+    match = _VERSION_LINE.match(done.stdout)
+    if match is None:
+        raise ConfigError(f"{binary} does not say which anvil it is; install Foundry (getfoundry.sh)")
+    return match[1]
 
 
 class Anvil:
     """A running anvil. Make one with `start`; leaving it as a context manager stops it."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, url: str, scratch: tempfile.TemporaryDirectory[str]
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self._process = process
-        self._scratch = scratch
         self._drain = asyncio.create_task(_drain(process))
         self.url = url
 
     @classmethod
-    async def start(cls, binary: Path, *, port: int = 0, arguments: Sequence[str] = ()) -> Anvil:
+    async def start(
+        cls, binary: Path, *, port: int = 0, state_blocks: int = STATE_BLOCKS, arguments: Sequence[str] = ()
+    ) -> Anvil:
         """Start anvil on 127.0.0.1 and return it when it answers. Port 0 takes a free one.
 
+        Calls are answered for the last `state_blocks` blocks, as by most public nodes: without an end to it anvil
+        writes half a megabyte a block to the disk, and who kills it leaves that behind.
         Raises ConfigError when the port is taken or the arguments are refused.
         """
-        scratch = tempfile.TemporaryDirectory(prefix="tideline-anvil-", ignore_cleanup_errors=True)
         command = [str(binary), "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--cache-path", scratch.name, *arguments]
+        command += ["--prune-history", str(state_blocks), *arguments]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),
             stdin=asyncio.subprocess.DEVNULL,
@@ -80,13 +85,12 @@ class Anvil:
             url = await asyncio.wait_for(_listening(process), _START_DEADLINE_S)
         except BaseException as error:
             await _stop(process)
-            scratch.cleanup()
             if isinstance(error, TimeoutError):
                 raise ChainError(f"anvil did not start within {_START_DEADLINE_S} s", retryable=True) from error
             if isinstance(error, _Ended):
                 raise _refusal(error, port) from error
             raise
-        return cls(process, url, scratch)
+        return cls(process, url)
 
     @property
     def pid(self) -> int:
@@ -103,10 +107,9 @@ class Anvil:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End the process and remove its scratch files. Idempotent."""
+        """End the process. Idempotent."""
         await _stop(self._process)
         await self._drain
-        self._scratch.cleanup()
 
     async def __aenter__(self) -> Self:
         return self

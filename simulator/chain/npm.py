@@ -39,8 +39,12 @@ def cache_directory() -> Path:
     """Return where fetched files are kept: $XDG_CACHE_HOME/tideline, else ~/.cache/tideline. Makes nothing."""
     configured = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG rules: a relative path is to be ignored.
-    base = Path(configured) if os.path.isabs(configured) else Path.home() / ".cache"
-    return base / "tideline"
+    if os.path.isabs(configured):
+        return Path(configured) / "tideline"
+    try:
+        return Path.home() / ".cache" / "tideline"
+    except RuntimeError as error:
+        raise ConfigError("there is no home directory to keep fetched files in; set XDG_CACHE_HOME") from error
 
 
 def archive(package: NpmPackage) -> Path:

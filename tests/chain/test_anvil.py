@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import socket
 import sys
@@ -45,6 +46,37 @@ async def test_starts_on_a_free_port_and_stops_without_a_trace() -> None:
 
 def test_tells_its_version() -> None:
     assert version_of(find_anvil())[0].isdigit()
+
+
+@pytest.mark.parametrize("said", ["anvil 0.3.0 (5a8bd89 2024-12-19)", "anvil Version: 0.3.0-stable"])
+def test_reads_the_version_of_older_ones_too(said: str, tmp_path: Path) -> None:
+    binary = tmp_path / "anvil"
+    binary.write_text(f"#!/bin/sh\necho '{said}'\n")
+    binary.chmod(0o755)
+    assert version_of(binary).startswith("0.3.0")
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\necho something else\n", "#!/bin/sh\nexit 3\n", "not a program"])
+def test_what_is_no_anvil_is_said_in_one_line(script: str, tmp_path: Path) -> None:
+    binary = tmp_path / "anvil"
+    binary.write_text(script)
+    binary.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"anvil does not (run|say which anvil it is)"):
+        version_of(binary)
+
+
+def test_the_one_on_the_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "anvil").write_text("#!/bin/sh\n")
+    (tmp_path / "anvil").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_anvil() == tmp_path / "anvil"
+
+
+def test_a_machine_without_a_pinned_anvil_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with pytest.raises(ConfigError, match=r"^there is no anvil on PATH and none pinned for linux-riscv64; install"):
+        find_anvil()
 
 
 async def test_a_taken_port_is_said_in_one_line() -> None:
