@@ -132,14 +132,14 @@ class Endpoints:
             votes: list[_Vote] = []
             for group in _groups(self._ready(), needed):
                 votes += await self._poll(group, query, self._seconds_left(until))
-                refused = next((v.error for v in votes if isinstance(v.error, Refused)), None)
-                if refused is not None:
-                    raise refused
                 winner = _winner(votes, needed)
                 if winner is not None:
                     self._note_dissent(votes, winner)
                     value: T = winner.value
                     return value
+            refused = next((v.error for v in votes if isinstance(v.error, Refused)), None)
+            if refused is not None:
+                raise refused  # nobody knew better, and asking again changes nothing
             unsettled = _not_yet(votes)
             if unsettled is not None:
                 nothing: T = unsettled.value
@@ -185,9 +185,12 @@ class Endpoints:
         endpoint.health = advance(endpoint.health, fact, self._clock.monotonic())
 
     def _note_dissent(self, votes: Sequence[_Vote], winner: _Vote) -> None:
-        """Against a quorum, an endpoint that says something else has failed; one that has nothing yet has not."""
+        """Beside an answer that counts, an endpoint that says something else or refuses has failed; one that has
+        nothing yet has not.
+        """
         for vote in votes:
-            if vote.error is None and vote.value is not None and vote.value != winner.value:
+            is_other = vote.error is None and vote.value is not None and vote.value != winner.value
+            if is_other or isinstance(vote.error, Refused):
                 self._note(vote.endpoint, Failed())
 
     def _seconds_left(self, until: float) -> float:

@@ -86,12 +86,25 @@ async def test_time_that_the_only_endpoint_asked_for_is_waited_or_given_up_at_on
     assert clock.now == 0.0, "waiting would not have helped"
 
 
-async def test_verdict_on_the_question_is_no_reason_to_ask_elsewhere() -> None:
-    first, second = node(Refused("execution reverted", code=3)), node("0x7")
-    pool, _ = endpoints(first, second)
+@pytest.mark.parametrize("quorum", [1, 2])
+async def test_verdict_of_all_on_the_question_is_final(quorum: int) -> None:
+    nodes = [node(Refused("execution reverted", code=3)) for _ in range(3)]
+    pool, clock = endpoints(*nodes, quorum=quorum)
     with pytest.raises(Refused):
-        await pool.ask(PRICE, deadline_s=5)
-    assert (asked(second), pool.health()["n0"].state) == (0, State.ALIVE)
+        await pool.ask(DECISIVE, deadline_s=5)
+    assert [asked(n) for n in nodes] == [1, 1, 1] and clock.now == 0.0
+    assert {health.state for health in pool.health().values()} == {State.ALIVE}, "a revert is no failure"
+
+
+@pytest.mark.parametrize("quorum", [1, 2])
+async def test_endpoint_that_refuses_what_others_answer_stops_nobody(quorum: int) -> None:
+    """A plan without this method, a quota used up in words nobody knows."""
+    first, *others = node(Refused("not in your plan", code=-32600)), node("0x7"), node("0x7")
+    pool, clock = endpoints(first, *others, quorum=quorum)
+    for _ in range(3):
+        assert await pool.ask(DECISIVE, deadline_s=5) == 7
+        clock.advance(60)
+    assert asked(first) == 1, "asked last from then on"
 
 
 async def test_node_of_another_chain_is_not_asked_and_looked_at_again_later() -> None:
