@@ -95,7 +95,7 @@ def _check_log(log: Any, header: Header, pair_address: str) -> dict[str, Any]:
         raise BadAnswer("a log that was taken back", **where)
     names = [bytes.fromhex(read_hash(t)[2:]) for t in log["topics"]]
     address = bytes.fromhex(pair_address.removeprefix("0x"))
-    if header.logs_bloom and not all(in_bloom(header.logs_bloom, item) for item in (address, *names)):
+    if not all(in_bloom(header.logs_bloom, item) for item in (address, *names)):
         raise BadAnswer("a log that is not in its block's bloom", **where)
     return log
 

@@ -111,8 +111,7 @@ class Endpoints:
             heads = sorted((v.value[0] for v in votes if v.error is None), reverse=True)
             if len(heads) >= self._quorum:
                 break
-            errors = [v.error for v in votes if v.error is not None]
-            await self._between_passes(until, "head", errors[-1] if errors else None)
+            await self._between_passes(until, "head", _why_unsettled(votes, "head"))
         believed: int = heads[self._quorum - 1]
         for vote in votes:
             if vote.error is None:
@@ -133,21 +132,19 @@ class Endpoints:
             votes: list[_Vote] = []
             for group in _groups(self._ready(), needed):
                 votes += await self._poll(group, query, self._seconds_left(until))
-                refused = next((v.error for v in votes if isinstance(v.error, Refused)), None)
-                if refused is not None:
-                    raise refused
                 winner = _winner(votes, needed)
                 if winner is not None:
                     self._note_dissent(votes, winner)
                     value: T = winner.value
                     return value
+            refused = next((v.error for v in votes if isinstance(v.error, Refused)), None)
+            if refused is not None:
+                raise refused  # nobody knew better, and asking again changes nothing
             unsettled = _not_yet(votes)
             if unsettled is not None:
                 nothing: T = unsettled.value
                 return nothing
-            errors = [v.error for v in votes if v.error is not None]
-            disagreement = ChainError("the endpoints disagree", retryable=True, method=method)
-            await self._between_passes(until, method, errors[-1] if errors or not votes else disagreement)
+            await self._between_passes(until, method, _why_unsettled(votes, method))
 
     def _ready(self) -> list[_Endpoint]:
         """Return the endpoints that may be asked now, the best first."""
@@ -188,9 +185,12 @@ class Endpoints:
         endpoint.health = advance(endpoint.health, fact, self._clock.monotonic())
 
     def _note_dissent(self, votes: Sequence[_Vote], winner: _Vote) -> None:
-        """Against a quorum, an endpoint that says something else has failed; one that has nothing yet has not."""
+        """Beside an answer that counts, an endpoint that says something else or refuses has failed; one that has
+        nothing yet has not.
+        """
         for vote in votes:
-            if vote.error is None and vote.value is not None and vote.value != winner.value:
+            is_other = vote.error is None and vote.value is not None and vote.value != winner.value
+            if is_other or isinstance(vote.error, Refused):
                 self._note(vote.endpoint, Failed())
 
     def _seconds_left(self, until: float) -> float:
@@ -226,6 +226,14 @@ def _not_yet(votes: Sequence[_Vote]) -> _Vote | None:
     without = next((v for v in valid if v.value is None), None)
     values = [v.value for v in valid if v.value is not None]
     return without if all(value == values[0] for value in values) else None
+
+
+def _why_unsettled(votes: Sequence[_Vote], method: str) -> ChainError | None:
+    """Return the last error, or that the endpoints disagree; None where nobody was asked."""
+    errors = [v.error for v in votes if v.error is not None]
+    if errors or not votes:
+        return errors[-1] if errors else None
+    return ChainError("the endpoints disagree", retryable=True, method=method)
 
 
 async def _read_head(rpc: Rpc, seconds: float) -> tuple[int, bool]:

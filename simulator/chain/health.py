@@ -19,11 +19,12 @@ from typing import TypeAlias
 MAX_LAG_BLOCKS = 5
 STRIKES = 3
 MIN_PAUSE_S = 0.25
-MAX_PAUSE_S = 30.0
+MAX_PAUSE_S = 5.0
 WRONG_CHAIN_PAUSE_S = 60.0
-_DOUBLINGS = 10  # 0.25 s doubled more often is above any pause
+_DOUBLINGS = 5  # 0.25 s doubled as often is above any pause
 _PPM = 1_000_000
 _MEMORY = 16  # the error rate is a moving mean over about this many answers
+_ONE_FAILURE_PPM = 50_000  # a single failure already ranks an endpoint behind one without
 
 
 class State(IntEnum):
@@ -100,7 +101,7 @@ class Health:
 
     def rank(self) -> tuple[int, int, int]:
         """Return what sorts the better endpoint first."""
-        return self.state, self.error_ppm * 10 // _PPM, self.lag_blocks
+        return self.state, self.error_ppm // _ONE_FAILURE_PPM, self.lag_blocks
 
 
 def advance(health: Health, fact: Sight, now: float) -> Health:
@@ -116,7 +117,7 @@ def advance(health: Health, fact: Sight, now: float) -> Health:
     match fact:
         case ChainSeen(is_ours=True):
             state = State.ALIVE if not health.is_proven else health.state
-            return replace(health, state=state, strikes=0, paused_until=now)
+            return replace(health, state=state)  # its strikes stay: a node may know its id and nothing else
         case ChainSeen():
             return replace(health, state=State.WRONG_CHAIN, paused_until=now + WRONG_CHAIN_PAUSE_S)
         case Answered():

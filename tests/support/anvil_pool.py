@@ -124,10 +124,10 @@ class AnvilPool:
 
 
 @asynccontextmanager
-async def anvil_pool(*, tick: int = 0, arguments: Sequence[str] = ()) -> AsyncIterator[AnvilPool]:
+async def anvil_pool(*, tick: int = 0, port: int = 0, arguments: Sequence[str] = ()) -> AsyncIterator[AnvilPool]:
     """Yield a fresh chain with an initialised pool without liquidity."""
     options = ["--no-mining", "--chain-id", str(CHAIN_ID), "--code-size-limit", "60000", *arguments]
-    async with await Anvil.start(find_anvil(), arguments=options) as anvil:
+    async with await Anvil.start(find_anvil(), port=port, arguments=options) as anvil:
         chain = AnvilPool(anvil, HttpRpc(anvil.url))
         try:
             await _populate(chain, tick)
