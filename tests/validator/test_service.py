@@ -9,19 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.local_miners import LocalMiners
+from support.local_miners import LocalMiners, roster
 from support.postgres import PostgresServer, running_server
-from support.services import Playing, Running, SeenMarket, Watch, at_full_speed, recorded_job, running, soon
+from support.services import SOON, Playing, Running, SeenMarket, Watch, at_full_speed, recorded_job, running, soon
+from support.signed_rounds import VALIDATOR_KEY
 
 from db.job import Job
 from db.records import RoundStart
 from db.store import Store
+from protocol.errors import ConfigError
 from protocol.messages import RebalanceQuery
+from protocol.signing import keypair_from_uri
 from protocol.units import JobId, RoundId
 from simulator.market import Market
+from tideline.embedded import NETUID, ClockedMarket, EmbeddedClock, make_chain, validator_endpoint
+from tideline.guard import guard
+from validator.job_runner import RunnerContext
 from validator.progress import Asked, ProgressEvent, RoundClosed, RoundOpened, Trouble
+from validator.service import ValidatorService
+from validator.subtensor import ValidatorChain
 from validator.transport import Exchange, MinerEndpoint
 from validator.verification import check, load
+from validator.weight_setter import WeightSetter, WeightSettings
+from validator.weights_service import SCORING_VERSION, WeightsService
 
 Wanted = Callable[[ProgressEvent], bool]
 
@@ -381,6 +391,32 @@ async def test_whoever_hung_for_longer_than_its_lease_stops_at_once_and_voids_no
         rows = {row.round_number: row for row in await two.round_history("a")}
         assert rows[1].status == "inconclusive" and rows[2].status == "completed"
         assert all("stopped" not in rows[n].reason for n in range(1, max(rows)))
+
+
+async def test_a_hotkey_that_loses_its_seat_ends_the_validator_with_its_rounds_voided(store: Store) -> None:
+    """As `tideline validator` wires it: rounds, and beside them the weights, whose clock is the market's."""
+    await store.add_job(recorded_job("a"))
+    own, other = VALIDATOR_KEY.ss58_address, keypair_from_uri("//tideline//other").ss58_address
+    chain = make_chain(own, [])
+    clock = EmbeddedClock(chain)
+    view = await ValidatorChain.connect(validator_endpoint(chain), VALIDATOR_KEY, version_key=SCORING_VERSION)
+    watch, stop = Watch(), asyncio.Event()
+
+    async def markets(job: Job, resume_after: int | None) -> Market:
+        return ClockedMarket(job.job_id, await at_full_speed(job, resume_after), clock)
+
+    context = RunnerContext(store, LocalMiners(), roster(), guard, VALIDATOR_KEY, watch, "test")
+    service = ValidatorService(context, markets, SOON, holder="holder")
+    weights = WeightsService(WeightSetter(view, WeightSettings()), store, clock, watch, netuid=NETUID)
+    running_both = asyncio.create_task(weights.run_beside(service.run(stop), stop))
+    await watch.until(closed("a"))
+    uid = await view.uid()
+    chain.register(other, other, uid=uid)
+    with pytest.raises(ConfigError, match=f"hotkey {own} is not registered on subnet {NETUID}"):
+        await asyncio.wait_for(running_both, 30)
+    await view.close()
+    assert await store.open_rounds() == []
+    assert {row.status for row in await store.round_history("a")} <= {"completed", "inconclusive"}
 
 
 def left_open(job_id: str) -> RoundStart:
