@@ -32,7 +32,7 @@ from simulator.pool_state import (
     oracle_state,
     write_observation,
 )
-from simulator.pool_swap import SwapOutcome, SwapQuote, commit_swap, compute_swap
+from simulator.pool_swap import SwapQuote, commit_swap, compute_swap
 from simulator.snapshot import PoolSnapshot
 
 __all__ = ["Pool", "PoolRevert", "PositionInfo", "PositionKey", "SwapQuote", "TickInfo"]
@@ -187,7 +187,7 @@ class Pool:
         Raises:     PoolRevert: "AS", "LOK", "SPL", "TF" if the pool does not hold the output
         Source:     v3-core UniswapV3Pool.swap
         """
-        outcome = self._compute_swap(amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
+        outcome = compute_swap(self, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
         self._commit_balances(outcome.amount0, outcome.amount1)
         commit_swap(self, outcome, zero_for_one=zero_for_one)
         if zero_for_one:
@@ -281,7 +281,7 @@ class Pool:
         sqrt_price_limit_x96: int | None,
     ) -> SwapQuote:
         """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does."""
-        outcome = self._compute_swap(amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
+        outcome = compute_swap(self, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
         balances_after(self, outcome.amount0, outcome.amount1)
         return SwapQuote(outcome.amount0, outcome.amount1, outcome.sqrt_price_x96, outcome.tick, outcome.liquidity)
 
@@ -350,13 +350,6 @@ class Pool:
     def _require_unlocked(self) -> None:
         if self.sqrt_price_x96 == 0:
             raise PoolRevert("LOK")
-
-    def _compute_swap(self, amount_specified: int, limit_x96: int | None, *, zero_for_one: bool) -> SwapOutcome:
-        if not -(2**255) <= amount_specified < 2**255:
-            raise SimulationError("amount_specified does not fit int256", amount_specified=amount_specified)
-        if limit_x96 is not None:
-            check_unsigned(limit_x96, MASK_160)
-        return compute_swap(self, amount_specified, limit_x96, zero_for_one=zero_for_one)
 
     def _commit_balances(self, change0: int, change1: int) -> None:
         self.balance0, self.balance1 = balances_after(self, change0, change1)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from protocol.errors import SimulationError
 from protocol.units import MAX_TICK, MIN_TICK, Q128
 from simulator.math.full_math import mul_div
-from simulator.math.integers import MASK_128, MASK_256
+from simulator.math.integers import MASK_128, MASK_160, MASK_256
 from simulator.math.liquidity_math import add_delta
 from simulator.math.revert import PoolRevert
 from simulator.math.swap_math import compute_swap_step
 from simulator.math.tick import Accumulators, TickInfo, cross
 from simulator.math.tick_bitmap import next_initialized_tick_within_one_word
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick, get_tick_at_sqrt_ratio
-from simulator.pool_state import PoolState, accumulators, write_observation
+from simulator.pool_state import PoolState, accumulators, check_unsigned, write_observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,13 @@ def compute_swap(
                 terms  another contract's fees, None = the pool's own rate and its protocol's share
     Returns:    amounts in ceil, amounts out floor, at every step; fee growth Q128 floor; protocol share of a fee floor
     Raises:     PoolRevert: "AS" for an amount of 0, "LOK" before initialisation, "SPL" for a limit behind the price or
-                outside the tick range
+                outside the tick range; SimulationError for arguments that do not fit their types
     Source:     v3-core UniswapV3Pool.swap
     """
+    if not -(2**255) <= amount_specified < 2**255:
+        raise SimulationError("amount_specified does not fit int256", amount_specified=amount_specified)
+    if sqrt_price_limit_x96 is not None:
+        check_unsigned(sqrt_price_limit_x96, MASK_160)
     limit_x96 = _checked_limit(pool, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
     used, calculated, reached = _run(pool, amount_specified, limit_x96, terms, zero_for_one=zero_for_one)
     if zero_for_one == (amount_specified > 0):
