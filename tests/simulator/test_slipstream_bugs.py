@@ -217,3 +217,9 @@ def test_what_the_recorded_pools_do_not_meet(check: Callable[[], None], monkeypa
     plant(monkeypatch, *OWN[check])
     with pytest.raises(AssertionError):
         check()
+
+
+def test_counting_at_every_crossing_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract counts once a swap to save gas: the second count would be at the same time, and change nothing."""
+    plant(monkeypatch, slipstream_swap.StakedSwap.cross, "if not self.crossed:", "if True:")
+    assert not any(differences(record)[1] for record in load_pools())
