@@ -41,6 +41,11 @@ V3_PERIPHERY = NpmPackage(
     "1.4.4",
     "S4+m+wh8HbWSO3DKk4LwUCPZJTpCugIsHrWR86m/OrUyvSqGDTXKFfc2sMuGXCZrD1ZqO3rhQsKgdWg3Hbb2Kw==",
 )
+PANCAKE_V3_CORE = NpmPackage(
+    "@pancakeswap/v3-core",
+    "1.0.2",
+    "9aZU8I1J6SbZOSW7NcNxuyaAC17tGkOaZJM9aJgvl6MMUOExpq0i0EC/jc3HxWbpC8sbZL+8eG544NEJs8CS+w==",
+)
 
 
 def npm_command() -> list[str]:

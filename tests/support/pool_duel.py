@@ -66,9 +66,8 @@ def fields(pool: Pool) -> dict[str, Any]:
 class Duel:
     """One pool twice: in the engine and in the bytecode."""
 
-    def __init__(self, fee_pips: int, tick_spacing: int) -> None:
-        self.engine = Pool(fee_pips, tick_spacing)
-        self.contract = BytecodePool(fee_pips, tick_spacing)
+    def __init__(self, fee_pips: int, tick_spacing: int, pair: tuple[Pool, BytecodePool] | None = None) -> None:
+        self.engine, self.contract = pair or (Pool(fee_pips, tick_spacing), BytecodePool(fee_pips, tick_spacing))
         self._ticks: set[int] = set()
         self._positions: set[tuple[int, int, int]] = set()
 
