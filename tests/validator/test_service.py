@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,20 @@ class Times:
 
     wall: int = 1_700_000_000
     monotonic: float = 0.0
+
+
+@dataclass
+class Looks:
+    """A clock that is asked whenever the service looks at its jobs; it tells when that was often enough."""
+
+    wanted: int
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __call__(self) -> float:
+        self.wanted -= 1
+        if self.wanted == 0:
+            self.enough.set()
+        return 0.0
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +120,10 @@ async def test_an_added_job_is_noticed_and_played(store: Store) -> None:
 
 
 async def test_it_says_once_that_no_job_is_active_and_waits_for_one(store: Store) -> None:
-    async with running(store) as run:
+    looks = Looks(5)
+    async with running(store, monotonic=looks) as run:
         await run.watch.until(told("no job is active"))
+        await looks.enough.wait()
         await store.add_job(recorded_job("a"))
         await run.watch.until(closed("a"))
     assert len(run.watch.of(Trouble)) == 1
@@ -229,6 +245,31 @@ async def test_a_job_that_cannot_be_played_is_told_once_and_tried_when_it_is_cha
     assert run.watch.of(Trouble)[0].message.startswith("job a is not played until it is changed: ")
 
 
+async def test_a_change_into_what_cannot_be_played_is_told_once(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    async with running(store) as run:
+        await run.watch.until(closed("a"))
+        await store.update_job("a", {"checkpoint_interval_blocks": 3})
+        here = await run.watch.until(told("is shorter than the 6 blocks"))
+        await run.watch.until(closed("b"), after=await run.watch.until(closed("b"), after=here))
+    assert len(run.watch.of(Trouble)) == 1
+
+
+async def test_a_failed_round_is_voided_before_the_pause(store: Store) -> None:
+    await store.add_job(recorded_job("a"))
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def markets(job: Job, resume_after: int | None) -> Market:
+        return SeenMarket(await at_full_speed(job, resume_after), fail, lambda: None)
+
+    async with running(store, markets=markets, settings=soon(restart_s=3600)) as run:
+        await run.watch.until(told("stopped and is tried again"))
+        assert await store.open_rounds() == []
+
+
 async def test_with_rounds_a_job_that_cannot_be_played_does_not_keep_it_running(store: Store) -> None:
     await store.add_job(recorded_job("a", record="no-such"))
     await store.add_job(recorded_job("b"))
@@ -264,7 +305,7 @@ async def test_a_round_that_a_crash_left_open_is_voided_even_where_the_job_is_pa
     assert await store.open_rounds() == []
 
 
-async def test_a_database_that_fails_is_told_once_and_survived(store: Store, tmp_path: Path) -> None:
+async def test_a_database_that_is_locked_for_a_while_is_survived(store: Store, tmp_path: Path) -> None:
     await store.add_job(recorded_job("a"))
     async with running(store) as run:
         await run.watch.until(closed("a"))
@@ -278,6 +319,25 @@ async def test_a_database_that_fails_is_told_once_and_survived(store: Store, tmp
     for row in await store.round_history("a"):
         if row.status == "completed":
             check(await load(store, row.round_id))
+
+
+async def test_a_database_that_cannot_even_be_read_is_told_once_and_survived(store: Store, tmp_path: Path) -> None:
+    await store.add_job(recorded_job("a"))
+    looks = Looks(10**9)
+    async with running(store, monotonic=looks) as run:
+        await run.watch.until(closed("a"))
+        with sqlite3.connect(tmp_path / "jobs.sqlite3", timeout=30) as other:
+            other.execute("pragma legacy_alter_table = on")  # the other tables go on naming this one
+            other.execute("alter table jobs rename to away")
+        here = await run.watch.until(told("the database fails and is tried again"))
+        for _ in range(3):
+            await run.watch.until(told("job a stopped and is tried again"), after=here)
+        with other:
+            other.execute("alter table away rename to jobs")
+        other.close()
+        await run.watch.until(closed("a"), after=here)
+    assert len([e for e in run.watch.of(Trouble) if "the database fails" in e.message]) == 1
+    assert await store.open_rounds() == []
 
 
 async def test_an_observer_that_cannot_write_ends_the_service_in_order(store: Store) -> None:
@@ -347,12 +407,13 @@ async def test_the_job_of_a_dead_validator_is_taken_over_when_its_lease_expires(
         await store.add_job(recorded_job("a"))
         assert await store.lease_job("a", "dead", seconds=30)
         await store.start_round(left_open("a"))
-        async with running(store, monotonic=lambda: times.monotonic) as run:
+        async with running(store, monotonic=lambda: times.monotonic, settings=soon(max_rounds=1)) as run:
             await run.watch.until(told("is played by another validator"))
             assert [row.round_id for row in await store.open_rounds()] == ["a-evaluation-1"]
             times.wall += 31
             times.monotonic += 31
-            await run.watch.until(closed("a"))
+            await asyncio.wait_for(run.task, 30)
+        assert [e.round_id for e in run.watch.of(RoundClosed)] == ["a-evaluation-2"]
         row = await store.get_round("a-evaluation-1")
         assert row is not None and row.status == "inconclusive"
 
@@ -385,12 +446,47 @@ async def test_whoever_hung_for_longer_than_its_lease_stops_at_once_and_voids_no
                 times.monotonic += 11
                 await first.watch.until(told("job a was taken over by another validator"))
                 released.set()
-                await second.watch.until(closed("a"), after=await second.watch.until(closed("a")))
+                for _ in range(3):
+                    await second.watch.until(closed("a"), after=len(second.watch.events))
             await first.end()
-        assert not first.watch.of(RoundClosed)
+        assert (len(first.watch.of(RoundOpened)), first.watch.of(RoundClosed)) == (1, [])
+        assert len(first.watch.of(Trouble)) == 1 and not second.watch.of(Trouble)
         rows = {row.round_number: row for row in await two.round_history("a")}
-        assert rows[1].status == "inconclusive" and rows[2].status == "completed"
-        assert all("stopped" not in rows[n].reason for n in range(1, max(rows)))
+        assert rows[1].reason == "the validator was restarted while the round was running"
+        assert {rows[n].status for n in range(2, max(rows))} == {"completed"}
+
+
+async def test_whoever_wakes_before_it_has_looked_at_its_leases_voids_nothing_of_the_other(url: str) -> None:
+    """Its runner goes on first: the round it had was voided, and the open one is another validator's."""
+    times, released = Times(), asyncio.Event()
+
+    class Hanging(LocalMiners):
+        async def ask_all(
+            self, questions: Sequence[tuple[MinerEndpoint, RebalanceQuery]], *, deadline_s: float
+        ) -> list[Exchange]:
+            await released.wait()
+            return await super().ask_all(questions, deadline_s=deadline_s)
+
+    def now() -> int:
+        return times.wall
+
+    async with (
+        await Store.open(url, create=True, clock=now) as one,
+        await Store.open(url, create=False, clock=now) as two,
+    ):
+        await one.add_job(recorded_job("a"))
+        async with running(one, holder="one", miners=Hanging(), monotonic=lambda: 0.0) as first:
+            await first.watch.until(opened("a"))
+            times.wall += 31
+            async with running(two, holder="two") as second:
+                await second.watch.until(closed("a"))
+                released.set()
+                await first.watch.until(told("taken over by another validator"))
+                for _ in range(3):
+                    await second.watch.until(closed("a"), after=len(second.watch.events))
+                assert not second.watch.of(Trouble)
+        rows = {row.round_number: row for row in await two.round_history("a")}
+        assert {rows[n].status for n in range(2, max(rows))} == {"completed"}
 
 
 async def test_a_hotkey_that_loses_its_seat_ends_the_validator_with_its_rounds_voided(store: Store) -> None:
