@@ -489,6 +489,24 @@ async def test_whoever_wakes_before_it_has_looked_at_its_leases_voids_nothing_of
         assert {rows[n].status for n in range(2, max(rows))} == {"completed"}
 
 
+async def test_no_round_is_opened_on_a_lease_that_is_lost(store: Store, tmp_path: Path) -> None:
+    await store.add_job(recorded_job("a"))
+
+    class Stolen(Watch):
+        """Another validator takes the job as soon as its first round has closed."""
+
+        def __call__(self, event: ProgressEvent) -> None:
+            super().__call__(event)
+            if isinstance(event, RoundClosed):
+                with sqlite3.connect(tmp_path / "jobs.sqlite3", timeout=30) as raw:
+                    raw.execute("update jobs set lease_holder = 'other', lease_until = 99999999999")
+                raw.close()
+
+    async with running(store, watch=Stolen()) as run:
+        await run.watch.until(told("another validator"))
+    assert len(run.watch.of(RoundOpened)) == 1 and len(await store.round_history("a")) == 1
+
+
 async def test_a_hotkey_that_loses_its_seat_ends_the_validator_with_its_rounds_voided(store: Store) -> None:
     """As `tideline validator` wires it: rounds, and beside them the weights, whose clock is the market's."""
     await store.add_job(recorded_job("a"))
