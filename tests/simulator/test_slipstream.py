@@ -16,8 +16,9 @@ from simulator.math.oracle import Observation
 from simulator.math.tick_math import MIN_SQRT_RATIO
 from simulator.pool import Pool, PoolRevert
 from simulator.slipstream import CLPool, DynamicFee
+from simulator.slipstream_fee import DEFAULT_FEE_PIPS
 from simulator.slipstream_reward import Rewards, update_rewards_growth_global
-from simulator.slipstream_swap import calculate_fees
+from simulator.slipstream_swap import calculate_fees, negated_int128
 
 T0 = 1_700_000_000
 MAX_UINT128 = 2**128 - 1
@@ -194,6 +195,30 @@ def test_cap_discount_and_zero() -> None:
     assert pool.fee_pips == 500  # 400 slots are too few for 1000 seconds
 
 
+def test_the_ring_must_hold_a_slot_every_two_seconds() -> None:
+    pool = moving_pool(200)
+    assert pool.observation_cardinality == 400
+    pool.set_dynamic_fee(0, 801, 50_000, 10**8)
+    assert pool.fee_pips > 3000
+    pool.set_dynamic_fee(0, 802, 50_000, 10**8)
+    assert pool.fee_pips == 3000
+
+
+def test_the_module_accepts_its_limits() -> None:
+    limits = DynamicFee(10**18, 50_000, 30_000, 50_000, 10**18, 131_069, 500_000)
+    assert CLPool(60, 3000, dynamic_fee=limits).fee_pips == 15_000
+    assert CLPool(60, 3000, dynamic_fee=DynamicFee(0, 0, seconds_ago=2)).fee_pips == 0
+    assert DEFAULT_FEE_PIPS == {1: 100, 50: 500, 100: 500, 200: 3000, 2000: 10_000}
+
+
+@pytest.mark.parametrize("defaults", [(10**18 + 1, 0, "ISF"), (-1, 0, "ISF"), (0, 50_001, "MFC"), (0, -1, "MFC")])
+def test_the_module_refuses_such_defaults(defaults: tuple[int, int, str]) -> None:
+    scaling_factor, fee_cap, reason = defaults
+    with pytest.raises(PoolRevert) as caught:
+        DynamicFee(scaling_factor, fee_cap)
+    assert caught.value.reason == reason
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
@@ -233,6 +258,16 @@ def test_emissions_are_conserved(rate: int, reserve: int, time: int, staked: int
     assert end.reward_growth_global_x128 == (emitted * Q128 // staked if staked else 0)
     # Counting again at the same time changes nothing, whoever is staked by then: one count a swap is enough.
     assert update_rewards_growth_global(end, time, staked // 2) == end
+
+
+def test_the_smallest_emissions_are_counted() -> None:
+    start = Rewards(reward_rate=1, reward_reserve=1, last_updated=T0)
+    end = update_rewards_growth_global(start, T0 + 1, 1)
+    assert (end.reward_growth_global_x128, end.reward_reserve, end.last_updated) == (Q128, 0, T0 + 1)
+
+
+def test_the_lowest_int128_is_its_own_negative() -> None:
+    assert [negated_int128(value) for value in (-(2**127), 1 - 2**127, -1, 0, 5)] == [-(2**127), 2**127 - 1, 1, 0, -5]
 
 
 def test_the_first_crossing_counts_the_stakes_before_it() -> None:
@@ -289,6 +324,8 @@ def test_refusals_leave_no_trace() -> None:
         ("swap", (True, 0, None), {}, "AS"),
         ("swap", (True, 1, 2**100), {}, "SPL"),
         ("flash", (10**40, 0, 0, 0), {}, "TF"),
+        ("flash", (10**40, 0, 10**41, 0), {}, "TF"),
+        ("flash", (0, 10**40, 0, 10**41), {}, "TF"),
         ("flash", (1000, 0, 1002, 0), {}, "F0"),
         ("get_reward_growth_inside", (60, -60), {}, "TLU"),
     ]
