@@ -359,19 +359,42 @@ def test_what_no_contract_could_be_sent_is_the_callers_error() -> None:
     pool = make_pool()
     for call in (
         lambda: pool.stake(2**127, -60, 60),
+        lambda: pool.stake(-(2**127) - 1, -60, 60),
         lambda: pool.sync_reward(-1, 0, 0),
         lambda: pool.set_fees(2**24, 0),
+        lambda: pool.set_fees(0, 2**24),
         lambda: pool.flash(-1, 0, 0, 0),
         lambda: pool.swap(True, 2**255, None),
         lambda: pool.get_reward_growth_inside(-60, 60, 2**256),
         lambda: pool.set_dynamic_fee(0, 600, 0, 0),
         lambda: CLPool(16_384, 3000),
+        lambda: CLPool(0, 3000),
+        lambda: CLPool(60, -1),
         lambda: CLPool(60, 100_001),
     ):
         with pytest.raises(SimulationError):
             call()
     with pytest.raises(AttributeError):
         pool.tick = 5
+
+
+def test_the_least_and_the_most_a_factory_allows() -> None:
+    pools = [CLPool(1, 0), CLPool(16_383, 100_000)]
+    assert [(pool.tick_spacing, pool.fee_pips, pool.gauge_fees_0, pool.gauge_fees_1) for pool in pools] == [
+        (1, 0, 0, 0),
+        (16_383, 100_000, 0, 0),
+    ]
+
+
+def test_what_the_manager_burns_of_the_gauges_is_owed_to_the_gauge() -> None:
+    pool = make_pool()
+    pool.stake(10**17, -600, 600)
+    pool.swap(True, 10**15, None)
+    pool.mint("gauge", -600, 600, 10**17)
+    assert pool.fees_owed("gauge", -600, 600) == (0, 0)
+    principal = pool.burn("gauge", -600, 600, 10**16, by="nft")
+    assert pool.fees_owed("gauge", -600, 600) == principal > (0, 0)
+    assert pool.collect("gauge", -600, 600, MAX_UINT128, MAX_UINT128, by="nft") == principal
 
 
 def test_copies_and_quotes_are_apart() -> None:
