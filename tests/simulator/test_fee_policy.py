@@ -27,6 +27,11 @@ def test_two_settings_share_a_slot(policy: ProtocolFeePolicy, setting0: int, set
     assert [s for s in range(70_000) if PANCAKE_V3.is_allowed(s)] == [0, *range(1000, 4001)]
 
 
+def test_slots_as_the_contracts_lay_them_out() -> None:
+    assert (UNISWAP_V3.encode(4, 10), UNISWAP_V3.decode(0xA4)) == (0xA4, (4, 10))
+    assert (PANCAKE_V3.encode(1000, 4000), PANCAKE_V3.decode(4000 << 16 | 1000)) == (4000 << 16 | 1000, (1000, 4000))
+
+
 @given(amounts, st.sampled_from([4, 5, 8, 10]))
 def test_the_same_share_of_a_fee(fee: int, setting: int) -> None:
     assert UNISWAP_V3.share_of_swap_fee(fee, setting) == PANCAKE_V3.share_of_swap_fee(fee, SAME_SHARE[setting])
@@ -55,6 +60,7 @@ def test_a_new_pancake_pool_starts_with_its_tiers_share() -> None:
         assert pool.fee_protocol == 0
         pool.initialize(2**96)
         started[fee_pips] = pool.fee_protocol
+    assert PANCAKE_V3_TIERS == {100: 1, 500: 10, 2500: 50, 10_000: 200}
     assert started == {100: 216272100, 500: 222825800, 2500: 209718400, 10_000: 209718400}
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.pool_walk import LENGTH, PoolWalk
+from support.slipstream_trace import everything
 
 from protocol.errors import SimulationError
 from protocol.units import Q128
@@ -17,7 +18,7 @@ from simulator.math.tick_math import MIN_SQRT_RATIO
 from simulator.pool import Pool, PoolRevert
 from simulator.slipstream import CLPool, DynamicFee
 from simulator.slipstream_reward import Rewards, update_rewards_growth_global
-from simulator.slipstream_swap import calculate_fees
+from simulator.slipstream_swap import calculate_fees, negated_int128
 
 T0 = 1_700_000_000
 MAX_UINT128 = 2**128 - 1
@@ -41,13 +42,6 @@ def make_pool(**settings: Any) -> CLPool:
     pool.initialize(2**96)
     pool.mint("nft", -600, 600, 10**18)
     return pool
-
-
-def everything(pool: CLPool) -> list[Any]:
-    mappings = [dict(pool.ticks), dict(pool.tick_bitmap), dict(pool.positions), list(pool.observations)]
-    names = ("sqrt_price_x96", "tick", "liquidity", "staked_liquidity", "gauge_fees_0", "gauge_fees_1", "balance0")
-    more = ("balance1", "reward_growth_global_x128", "reward_reserve", "rollover", "last_updated", "fee_pips")
-    return [*(getattr(pool, name) for name in names + more), pool.unstaked_fee_pips, pool.dynamic_fee, *mappings]
 
 
 # --- Against a V3 pool ------------------------------------------------------------------------------------------------
@@ -147,79 +141,6 @@ def test_the_levy_follows_the_factorys_rules() -> None:
     assert CLPool(60, 3000, gauge=None).unstaked_fee_pips == 0
 
 
-# --- The dynamic fee --------------------------------------------------------------------------------------------------
-
-
-def moving_pool(ticks: int, **settings: int) -> CLPool:
-    """A pool that stood at one tick for long, then moved by so many ticks, one second ago."""
-    pool = make_pool(
-        dynamic_fee=DynamicFee(0, 50_000, fee_cap=50_000, scaling_factor=10**8, seconds_ago=600, **settings)
-    )
-    pool.increase_observation_cardinality_next(400)
-    pool.timestamp += 1000
-    pool.swap(ticks < 0, 10**30, int(Fraction(2**96) * (1 + Fraction(ticks, 20_000))))
-    pool.timestamp += 1
-    return pool
-
-
-def test_the_fee_grows_with_the_distance_from_the_average() -> None:
-    up, down = moving_pool(200), moving_pool(-200)
-    # 599 seconds at tick 0 and one at the new tick: the average is a fraction of a tick and truncates to 0 both ways.
-    assert (up.fee_pips, down.fee_pips) == (3000 + abs(up.tick) * 100, 3000 + abs(down.tick) * 100)
-    up.timestamp += 599
-    assert up.fee_pips == 3000
-
-
-def test_the_fee_of_a_swap_is_the_one_before_it() -> None:
-    pool = moving_pool(200)
-    before = pool.fee_pips
-    quote = pool.quote(True, 10**16, None)
-    pool.swap(True, 10**16, None)
-    # The two fees differ, and only the first divides what was paid.
-    assert pool.fee_pips != before
-    assert pool.gauge_fees_0 + pool.fee_growth_global_0_x128 * 10**18 // Q128 + 1 == 10**16 * before // 10**6
-    assert (quote.sqrt_price_x96, quote.tick) == (pool.sqrt_price_x96, pool.tick)
-
-
-def test_cap_discount_and_zero() -> None:
-    pool = moving_pool(200)
-    full = pool.fee_pips
-    pool.set_dynamic_fee(0, 600, 10_000, 10**8)
-    assert pool.fee_pips == 10_000 < full
-    pool.set_dynamic_fee(0, 600, 0, 7, discount=333_333)
-    assert pool.fee_pips == 10_000 - 3334  # the cap and factor before, the discount rounded up
-    pool.set_dynamic_fee(420, 600, 0, 0)
-    assert pool.fee_pips == 0
-    pool.set_dynamic_fee(500, 1000, 50_000, 10**8)
-    assert pool.fee_pips == 500  # 400 slots are too few for 1000 seconds
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"base_fee": 30_001}, "MBF"),
-        ({"fee_cap": 50_001}, "MFC"),
-        ({"scaling_factor": 10**18 + 1}, "ISF"),
-        ({"seconds_ago": 1}, "ISA"),
-        ({"seconds_ago": 131_070}, "ISA"),
-        ({"discount": 500_001}, "MDC"),
-    ],
-)
-def test_the_module_refuses(settings: dict[str, int], reason: str) -> None:
-    pool = make_pool(dynamic_fee=DynamicFee(10**6, 10_000))
-    before = everything(pool)
-    arguments = {
-        "base_fee": 0,
-        "seconds_ago": 600,
-        "fee_cap": 10_000,
-        "scaling_factor": 10**6,
-        "discount": 0,
-    } | settings
-    with pytest.raises(PoolRevert) as caught:
-        pool.set_dynamic_fee(**arguments)
-    assert (caught.value.reason, everything(pool)) == (reason, before)
-
-
 # --- Emissions --------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +154,16 @@ def test_emissions_are_conserved(rate: int, reserve: int, time: int, staked: int
     assert end.reward_growth_global_x128 == (emitted * Q128 // staked if staked else 0)
     # Counting again at the same time changes nothing, whoever is staked by then: one count a swap is enough.
     assert update_rewards_growth_global(end, time, staked // 2) == end
+
+
+def test_the_smallest_emissions_are_counted() -> None:
+    start = Rewards(reward_rate=1, reward_reserve=1, last_updated=T0)
+    end = update_rewards_growth_global(start, T0 + 1, 1)
+    assert (end.reward_growth_global_x128, end.reward_reserve, end.last_updated) == (Q128, 0, T0 + 1)
+
+
+def test_the_lowest_int128_is_its_own_negative() -> None:
+    assert [negated_int128(value) for value in (-(2**127), 1 - 2**127, -1, 0, 5)] == [-(2**127), 2**127 - 1, 1, 0, -5]
 
 
 def test_the_first_crossing_counts_the_stakes_before_it() -> None:
@@ -289,6 +220,8 @@ def test_refusals_leave_no_trace() -> None:
         ("swap", (True, 0, None), {}, "AS"),
         ("swap", (True, 1, 2**100), {}, "SPL"),
         ("flash", (10**40, 0, 0, 0), {}, "TF"),
+        ("flash", (10**40, 0, 10**41, 0), {}, "TF"),
+        ("flash", (0, 10**40, 0, 10**41), {}, "TF"),
         ("flash", (1000, 0, 1002, 0), {}, "F0"),
         ("get_reward_growth_inside", (60, -60), {}, "TLU"),
     ]
@@ -322,19 +255,42 @@ def test_what_no_contract_could_be_sent_is_the_callers_error() -> None:
     pool = make_pool()
     for call in (
         lambda: pool.stake(2**127, -60, 60),
+        lambda: pool.stake(-(2**127) - 1, -60, 60),
         lambda: pool.sync_reward(-1, 0, 0),
         lambda: pool.set_fees(2**24, 0),
+        lambda: pool.set_fees(0, 2**24),
         lambda: pool.flash(-1, 0, 0, 0),
         lambda: pool.swap(True, 2**255, None),
         lambda: pool.get_reward_growth_inside(-60, 60, 2**256),
         lambda: pool.set_dynamic_fee(0, 600, 0, 0),
         lambda: CLPool(16_384, 3000),
+        lambda: CLPool(0, 3000),
+        lambda: CLPool(60, -1),
         lambda: CLPool(60, 100_001),
     ):
         with pytest.raises(SimulationError):
             call()
     with pytest.raises(AttributeError):
         pool.tick = 5
+
+
+def test_the_least_and_the_most_a_factory_allows() -> None:
+    pools = [CLPool(1, 0), CLPool(16_383, 100_000)]
+    assert [(pool.tick_spacing, pool.fee_pips, pool.gauge_fees_0, pool.gauge_fees_1) for pool in pools] == [
+        (1, 0, 0, 0),
+        (16_383, 100_000, 0, 0),
+    ]
+
+
+def test_what_the_manager_burns_of_the_gauges_is_owed_to_the_gauge() -> None:
+    pool = make_pool()
+    pool.stake(10**17, -600, 600)
+    pool.swap(True, 10**15, None)
+    pool.mint("gauge", -600, 600, 10**17)
+    assert pool.fees_owed("gauge", -600, 600) == (0, 0)
+    principal = pool.burn("gauge", -600, 600, 10**16, by="nft")
+    assert pool.fees_owed("gauge", -600, 600) == principal > (0, 0)
+    assert pool.collect("gauge", -600, 600, MAX_UINT128, MAX_UINT128, by="nft") == principal
 
 
 def test_copies_and_quotes_are_apart() -> None:
