@@ -60,7 +60,9 @@ def answer(pool: Pool | BytecodePool, operation: Operation) -> tuple[str, Any]:
 def fields(pool: Pool) -> dict[str, Any]:
     """Return all that the engine remembers but the time, so that two moments can be compared."""
     twin = pool.copy()
-    return {name: getattr(twin, name) for name in Pool.__slots__ if name != "timestamp"}
+    state = {name: getattr(twin, name) for name in (*SCALARS, "fee_pips", "tick_spacing", "max_liquidity_per_tick")}
+    mappings = {"ticks": dict(twin.ticks), "tick_bitmap": dict(twin.tick_bitmap), "positions": dict(twin.positions)}
+    return state | mappings | {"observations": list(twin.observations)}
 
 
 class Duel:

@@ -138,21 +138,16 @@ typedef struct {
 
 static inline u64 inverse_of(u64 d1, u64 d0) {
     u64 unused, v = div_2by1(~d1, ~(u64)0, d1, &unused);
+    /* The corrections are as likely as not, so they are masks: a branch would be guessed wrong half of the time. */
     u64 p = d1 * v + d0;
-    if (p < d0) {
-        v--;
-        if (p >= d1) {
-            v--;
-            p -= d1;
-        }
-        p -= d1;
-    }
+    u64 once = -(u64)(p < d0), twice = once & -(u64)(p >= d1);
+    v += once + twice;
+    p -= (d1 & once) + (d1 & twice);
     u128 t = (u128)v * d0;
     p += hi64(t);
-    if (p < hi64(t)) {
-        v--;
-        if (make128(p, lo64(t)) >= make128(d1, d0)) v--;
-    }
+    once = -(u64)(p < hi64(t));
+    twice = once & -(u64)(make128(p, lo64(t)) >= make128(d1, d0));
+    v += once + twice;
     return v;
 }
 
@@ -169,10 +164,9 @@ static inline u64 div_3by2(u128 *rem, u64 u0, u64 d1, u64 d0, u64 inverse) {
     u128 q = (u128)inverse * hi64(*rem) + *rem;
     u64 q1 = hi64(q) + 1;
     u128 r = make128(lo64(*rem) - hi64(q) * d1, u0) - (u128)d0 * hi64(q) - d;
-    if (hi64(r) >= lo64(q)) {
-        q1--;
-        r += d;
-    }
+    u64 mask = -(u64)(hi64(r) >= lo64(q));
+    q1 += mask;
+    r += make128(d1 & mask, d0 & mask);
     if (UNLIKELY(r >= d)) {
         q1++;
         r -= d;
