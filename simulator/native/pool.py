@@ -7,7 +7,7 @@ Importing this module needs the extension; `simulator.native.is_built` tells whe
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from protocol.units import Q128
 from simulator.math import oracle, tick_bitmap
@@ -19,13 +19,28 @@ from simulator.math.revert import PoolRevert
 from simulator.math.swap_math import PIPS
 from simulator.math.tick import EMPTY_TICK, TickInfo, check_ticks
 from simulator.native._core import Core
-from simulator.pool_snapshot import check_snapshot, tick_states
+from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
 from simulator.pool_state import Storage, check_unsigned, cumulatives_inside, oracle_state
 from simulator.pool_swap import SwapQuote
 from simulator.snapshot import PoolSnapshot
 
 T = TypeVar("T")
-PositionKey = tuple[Hashable, int, int]
+PositionKey: TypeAlias = tuple[Hashable, int, int]
+# What a pool that travels between processes carries besides ticks, positions and oracle.
+_SCALARS = (
+    "_knows_balances",  # before the balances, whose sign depends on it
+    "timestamp",
+    "sqrt_price_x96",
+    "tick",
+    "liquidity",
+    "fee_growth_global_0_x128",
+    "fee_growth_global_1_x128",
+    "protocol_fees_0",
+    "protocol_fees_1",
+    "fee_protocol",
+    "balance0",
+    "balance1",
+)
 
 
 class NativeTicks(Mapping[int, TickInfo]):
@@ -225,6 +240,17 @@ class NativePool(Core):
         twin.positions = self.positions.copy()
         return twin
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (
+            self.fee_pips,
+            self.tick_spacing,
+            [getattr(self, name) for name in _SCALARS],
+            (self.observation_index, self.observation_cardinality, self.observation_cardinality_next),
+            self._observations(),
+            [(tick, *info[:7]) for tick, info in self.ticks.items()],
+            dict(self.positions),
+        )
+
     @classmethod
     def from_snapshot(cls, snapshot: PoolSnapshot) -> NativePool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
@@ -237,18 +263,7 @@ class NativePool(Core):
         pool.fee_growth_global_0_x128 = snapshot.fee_growth_global_0_x128
         pool.fee_growth_global_1_x128 = snapshot.fee_growth_global_1_x128
         pool.fee_protocol = snapshot.fee_protocol
-        pool._set_ticks(
-            [
-                (
-                    tick,
-                    state.liquidity_gross,
-                    state.liquidity_net,
-                    state.fee_growth_outside_0_x128,
-                    state.fee_growth_outside_1_x128,
-                )
-                for tick, state in snapshot.ticks
-            ]
-        )
+        pool._set_ticks([(tick, *tick_info(state)[:7]) for tick, state in snapshot.ticks])
         pool._knows_balances = False
         return pool
 
@@ -291,3 +306,22 @@ class NativePool(Core):
     def _split_flash_fee(self, paid: int, fee_protocol: int) -> tuple[int, int]:
         share = paid // fee_protocol if fee_protocol else 0
         return share & MASK_128, mul_div(paid - share, Q128, self.liquidity)
+
+
+def _rebuilt(
+    fee_pips: int,
+    tick_spacing: int,
+    scalars: list[Any],
+    oracle_place: tuple[int, int, int],
+    slots: list[tuple[int, int, int, bool]],
+    ticks: list[tuple[int, int, int, int, int, int, int, int]],
+    positions: dict[PositionKey, PositionInfo],
+) -> NativePool:
+    """Return the pool that another process sent."""
+    pool = NativePool(fee_pips, tick_spacing)
+    for name, value in zip(_SCALARS, scalars, strict=True):
+        setattr(pool, name, value)
+    pool._set_oracle(*oracle_place, slots)
+    pool._set_ticks(ticks)
+    pool.positions.update(positions)
+    return pool

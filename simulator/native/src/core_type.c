@@ -152,6 +152,42 @@ static PyObject *core_change_liquidity(PyObject *self, PyObject *const *args, Py
     return tuple_of(3, items);
 }
 
+static bool read_observation(PyObject *item, Observation *o) {
+    PyObject *time, *cumulative, *seconds_per_liquidity;
+    long long t, x;
+    int initialized;
+    memset(o, 0, sizeof *o);
+    if (!PyArg_ParseTuple(item, "OOOp", &time, &cumulative, &seconds_per_liquidity, &initialized)) return false;
+    if (!read_long(time, 0, UINT32_MAX, &t) || !read_price(seconds_per_liquidity, &o->seconds_per_liquidity_cumulative) ||
+        !read_long(cumulative, -((long long)1 << 55), ((long long)1 << 55) - 1, &x))
+        return false;
+    o->timestamp = (uint32_t)t;
+    o->tick_cumulative = x;
+    o->initialized = initialized;
+    return true;
+}
+
+/* (index, cardinality, cardinality_next, list of slots): the oracle of a pool that travelled. */
+static PyObject *core_set_oracle(PyObject *self, PyObject *args) {
+    static const Observation empty = {0};
+    Core *core = (Core *)self;
+    int index, cardinality, next;
+    PyObject *list;
+    if (!core_is_free(core) || !PyArg_ParseTuple(args, "iiiO!", &index, &cardinality, &next, &PyList_Type, &list)) return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    if (index < 0 || cardinality < 0 || next < cardinality || next > 65535 || count != next ||
+        (index >= cardinality && index != 0) || core->pool.ring->count != 0)
+        return raise_simulation_error("the oracle does not agree with itself");
+    if (!ring_own(&core->pool.ring, (uint32_t)count, &empty)) return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (!read_observation(PyList_GET_ITEM(list, i), &core->pool.ring->slots[i])) return NULL;
+    }
+    core->pool.observation_index = (uint32_t)index;
+    core->pool.cardinality = (uint32_t)cardinality;
+    core->pool.cardinality_next = (uint32_t)next;
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_growth_inside(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     Core *core = (Core *)self;
     int32_t lower, upper;
@@ -204,15 +240,24 @@ static PyObject *core_tick_numbers(PyObject *self, PyObject *unused) {
 }
 
 static bool read_tick_state(PyObject *item, Tick *tick) {
-    PyObject *number, *gross, *net, *outside0, *outside1;
+    PyObject *number, *gross, *net, *outside0, *outside1, *cumulative, *seconds_per_liquidity, *seconds;
+    long long x, s;
     memset(tick, 0, sizeof *tick);
-    return PyArg_ParseTuple(item, "OOOOO", &number, &gross, &net, &outside0, &outside1) &&
-           read_tick(number, &tick->tick) && read_u128(gross, &tick->liquidity_gross) &&
-           read_i128(net, &tick->liquidity_net) && read_unsigned(outside0, tick->fee_growth_outside[0].w, 4, 256) &&
-           read_unsigned(outside1, tick->fee_growth_outside[1].w, 4, 256);
+    if (!PyArg_ParseTuple(item, "OOOOOOOO", &number, &gross, &net, &outside0, &outside1, &cumulative,
+                          &seconds_per_liquidity, &seconds))
+        return false;
+    if (!read_tick(number, &tick->tick) || !read_u128(gross, &tick->liquidity_gross) ||
+        !read_i128(net, &tick->liquidity_net) || !read_unsigned(outside0, tick->fee_growth_outside[0].w, 4, 256) ||
+        !read_unsigned(outside1, tick->fee_growth_outside[1].w, 4, 256) ||
+        !read_price(seconds_per_liquidity, &tick->seconds_per_liquidity_outside) ||
+        !read_long(cumulative, -((long long)1 << 55), ((long long)1 << 55) - 1, &x) || !read_long(seconds, 0, UINT32_MAX, &s))
+        return false;
+    tick->tick_cumulative_outside = x;
+    tick->seconds_outside = (uint32_t)s;
+    return true;
 }
 
-/* Take the ticks of a snapshot, a list ascending of (tick, gross, net, outside0, outside1), into a pool without any. */
+/* Take ticks, a list ascending of (tick, the seven fields of TickInfo that vary), into a pool without any. */
 static PyObject *core_set_ticks(PyObject *self, PyObject *list) {
     Core *core = (Core *)self;
     if (!core_is_free(core)) return NULL;
@@ -257,7 +302,7 @@ static PyObject *core_grow(PyObject *self, PyObject *value) {
     Py_RETURN_NONE;
 }
 
-static PyObject *core_own_bytes(PyObject *self, PyObject *unused) {
+static PyObject *core_sizeof(PyObject *self, PyObject *unused) {
     (void)unused;
     Core *core = (Core *)self;
     if (!core_is_free(core)) return NULL;
@@ -278,7 +323,8 @@ static PyMethodDef core_methods[] = {
     {"_set_ticks", core_set_ticks, METH_O, NULL},
     {"_observations", core_observations, METH_NOARGS, NULL},
     {"_grow", core_grow, METH_O, NULL},
-    {"own_bytes", core_own_bytes, METH_NOARGS, "Memory this pool shares with no copy of it, in bytes."},
+    {"_set_oracle", core_set_oracle, METH_VARARGS, NULL},
+    {"__sizeof__", core_sizeof, METH_NOARGS, "Memory this pool shares with no copy of it, in bytes."},
     {NULL, NULL, 0, NULL},
 };
 
