@@ -25,7 +25,7 @@ class EventBatch:
 
     @classmethod
     def of(cls, events: Iterable[tuple[int, RecoveredCall | LiquidityEvent | None]]) -> EventBatch:
-        """Pack (block timestamp, what happens): a swap's call, a change of liquidity, or None where only time passes."""
+        """Pack (block timestamp, what happens): a swap's call, a change of liquidity, None where only time passes."""
         return cls(pack([_parts(timestamp, event) for timestamp, event in events]))
 
     def __len__(self) -> int:

@@ -1,13 +1,13 @@
-"""A Uniswap V3 pool whose swaps and liquidity are computed in C: the verbs, fields and reverts of `simulator.pool.Pool`.
+"""A Uniswap V3 pool whose swaps and liquidity are computed in C, with the verbs, fields and reverts of `Pool`.
 
-What happens rarely (flash, protocol fees, reading the oracle's past) uses the plain-Python functions on the same storage.
-Importing this module needs the extension; `simulator.native.is_built` tells whether it is there.
+What happens rarely (flash, protocol fees, reading the oracle's past) uses the plain-Python functions on the same
+storage. Importing this module needs the extension; `simulator.native.is_built` tells whether it is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from protocol.units import Q128
 from simulator.math import oracle, tick_bitmap
@@ -20,12 +20,13 @@ from simulator.math.swap_math import PIPS
 from simulator.math.tick import EMPTY_TICK, TickInfo, check_ticks
 from simulator.native._core import Core
 from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
-from simulator.pool_state import Storage, check_unsigned, cumulatives_inside, oracle_state
+from simulator.pool_state import PoolState, Storage, check_unsigned, cumulatives_inside, oracle_state
 from simulator.pool_swap import SwapQuote
 from simulator.snapshot import PoolSnapshot
 
 T = TypeVar("T")
 PositionKey: TypeAlias = tuple[Hashable, int, int]
+_SETTLES = True  # tokens move at once, as in a mint; else they stay owed, as in a burn
 # What a pool that travels between processes carries besides ticks, positions and oracle.
 _SCALARS = (
     "_knows_balances",  # before the balances, whose sign depends on it
@@ -57,7 +58,8 @@ class NativeTicks(Mapping[int, TickInfo]):
 
     def get(self, tick: int, default: T | None = None) -> TickInfo | T | None:  # type: ignore[override]  # no KeyError
         """Return the tick's record, `default` if it is not initialised."""
-        return self[tick] if tick in self else default
+        found = self[tick]
+        return found if found.initialized else default
 
     def __contains__(self, tick: object) -> bool:
         return isinstance(tick, int) and self._pool._tick(tick) is not None
@@ -204,11 +206,11 @@ class NativePool(Core):
         """Return (tick_cumulatives, seconds_per_liquidity_cumulative_x128s) as of each age. Reverts: "I", "OLD"."""
         for seconds_ago in seconds_agos:
             check_unsigned(seconds_ago, MASK_32)
-        return oracle.observe(self.observations, self.timestamp & MASK_32, seconds_agos, oracle_state(self))
+        return oracle.observe(self.observations, self.timestamp & MASK_32, seconds_agos, oracle_state(self._state()))
 
     def snapshot_cumulatives_inside(self, tick_lower: int, tick_upper: int) -> tuple[int, int, int]:
         """Return (tick_cumulative, seconds_per_liquidity_x128, seconds) inside. Reverts: "TLU" "TLM" "TUM" ""."""
-        return cumulatives_inside(self, tick_lower, tick_upper)
+        return cumulatives_inside(self._state(), tick_lower, tick_upper)
 
     # --- Ours -------------------------------------------------------------------------------------------------------
 
@@ -217,7 +219,7 @@ class NativePool(Core):
         self._require_unlocked()
         to_int128(liquidity_delta)
         check_ticks(tick_lower, tick_upper)
-        amount0, amount1, _ = self._change_liquidity(tick_lower, tick_upper, liquidity_delta, None, True)
+        amount0, amount1, _ = self._change_liquidity(tick_lower, tick_upper, liquidity_delta, None, _SETTLES)
         return abs(amount0), abs(amount1)
 
     def quote(
@@ -235,7 +237,7 @@ class NativePool(Core):
         return tokens_owed(self.positions[(owner, tick_lower, tick_upper)], *growths)
 
     def copy(self) -> NativePool:
-        """Return an independent pool in the same state. Cheap: all ticks are shared until either side writes to them."""
+        """Return an independent pool in the same state. Cheap: ticks are shared until either side writes to them."""
         twin = self._copy()
         twin.positions = self.positions.copy()
         return twin
@@ -289,6 +291,9 @@ class NativePool(Core):
         )
 
     # --- Compute, then commit ---------------------------------------------------------------------------------------
+
+    def _state(self) -> PoolState:
+        return cast(PoolState, self)  # the fields that are read only here are only read there
 
     def _require_unlocked(self) -> None:
         if self.sqrt_price_x96 == 0:
