@@ -32,7 +32,10 @@ void pool_free(Pool *p) {
     p->ring = NULL;
 }
 
-void pool_refresh(Pool *p) { p->floor = table_floor(&p->table, p->tick); }
+void pool_refresh(Pool *p) {
+    p->floor = table_floor(&p->table, p->tick);
+    p->cell.from = p->cell.to = 0;
+}
 
 size_t pool_own_bytes(const Pool *p) {
     size_t bytes = sizeof *p + table_own_bytes(&p->table);
@@ -276,6 +279,56 @@ static Status check_limit(const Pool *p, bool zero_for_one, const u256 *amount, 
     return allowed ? OK : REVERT_SPL;
 }
 
+static inline int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
+static inline int32_t smaller(int32_t a, int32_t b) { return a < b ? a : b; }
+
+static const Cell *cell_of(Pool *p) {
+    if (p->tick < p->cell.from || p->tick >= p->cell.to) {
+        Boundary below, above;
+        int32_t spacing = p->tick_spacing, word = 256 * spacing;
+        next_boundary(p, &below, p->tick, p->floor, &p->price, true);
+        next_boundary(p, &above, p->tick, p->floor, &p->price, false);
+        /* Beyond the word of either search the word's edge is another. */
+        int32_t first = floor_div(p->tick, word) * word, last = floor_div(p->tick + spacing, word) * word - spacing;
+        p->cell = (Cell){larger(below.tick, last), smaller(above.tick, first + word), below.ratio, above.ratio};
+    }
+    return &p->cell;
+}
+
+/* A swap that stops before the next boundary and its limit: one step, no crossing. False, with nothing done, for any
+ * other. */
+static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exact_in, const u256 *specified,
+                               const Price *limit) {
+    FastStep s;
+    u64 q[4];
+    if (p->price.w[2] != 0 || p->liquidity == 0 || p->fee_pips > PIPS - (1 << 19) || !u256_fits127(specified)) return false;
+    const Cell *cell = cell_of(p);
+    const Price *boundary = zero_for_one ? &cell->below : &cell->above;
+    const Price *target = (zero_for_one ? price_lt(boundary, limit) : price_lt(limit, boundary)) ? limit : boundary;
+    if (target->w[2] != 0) return false;
+    u128 remaining = u256_low(specified), amount = remaining, current = price_low(&p->price);
+    if (exact_in && !scale(&amount, remaining, PIPS - p->fee_pips, PIPS, false)) return false;
+    if (reaches(exact_in ? amount : amount + 1, p->liquidity, current, price_low(target), zero_for_one == exact_in))
+        return false;
+    const Divisor *divisor = divisor_for(p, p->liquidity);
+    if (!partial_step(&s, current, p->liquidity, divisor, remaining, amount, exact_in, zero_for_one, p->fee_pips) ||
+        UNLIKELY(s.next == price_low(target)))
+        return false;
+    uint32_t fee_protocol = zero_for_one ? p->fee_protocol & 15 : p->fee_protocol >> 4;
+    o->protocol_fee = fee_protocol ? divide_small(s.fee, fee_protocol) : 0;
+    div_shifted(q, s.fee - o->protocol_fee, 128, divisor);
+    u256 growth = {{q[0], q[1], q[2], q[3]}}, paid = u256_of(s.paid), out = u256_of(s.out);
+    u256_add(&o->growth, &p->growth[!zero_for_one], &growth);
+    o->amount[!zero_for_one] = paid;
+    o->amount[zero_for_one] = u256_neg(&out);
+    o->price = price_of(s.next);
+    o->tick = s.next == current ? p->tick : tick_at_sqrt_ratio(&o->price);
+    o->floor = p->floor;
+    o->liquidity = p->liquidity;
+    o->crossed = 0;
+    return true;
+}
+
 static Status compute_swap(Pool *p, Outcome *o, Scratch *scratch, bool zero_for_one, const u256 *amount,
                            const Price *limit) {
     Run r;
@@ -283,6 +336,7 @@ static Status compute_swap(Pool *p, Outcome *o, Scratch *scratch, bool zero_for_
     if (status != OK) return status;
     bool exact_in = !(amount->w[3] >> 63);
     u256 specified = exact_in ? *amount : u256_neg(amount), used;
+    if (swap_inside(p, o, zero_for_one, exact_in, &specified, &r.limit)) return OK;
     r.zero_for_one = zero_for_one;
     r.exact_in = exact_in;
     r.fast_fee = p->fee_pips <= PIPS - (1 << 19);

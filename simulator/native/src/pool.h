@@ -12,6 +12,12 @@ typedef struct {
     Price ratio;
 } Edge;
 
+/* The ticks from which the price meets the same boundary whichever way it goes. */
+typedef struct {
+    int32_t from, to; /* `to` is outside; from = to: nothing is known */
+    Price below, above;
+} Cell;
+
 typedef struct {
     u64 timestamp;
     uint32_t fee_pips;
@@ -29,7 +35,8 @@ typedef struct {
     u256 balance[2]; /* two's complement where they are not known */
     bool knows_balances;
     Table table;
-    /* Remembered results, no state: the last divisor and the last two bitmap word edges. */
+    /* Remembered results, no state: the last cell, divisor and two bitmap word edges. */
+    Cell cell;
     Divisor divisor;
     u128 divisor_liquidity; /* what `divisor` is made of, 0: of nothing yet */
     Edge edges[2];

@@ -89,11 +89,12 @@ static inline bool shift_right_96(u128 *r, const u64 *a, bool round_up) {
 
 /* token0 between two prices: liquidity * distance * 2**96 / (a * b); `product` is liquidity * distance. */
 static inline bool token0_between(u128 *amount, const u64 *product, u128 a, u128 b, bool round_up) {
-    u64 n[6], d[4];
+    u64 n[6], d[4], rest[4];
+    int shift;
     shift_left_96(n, product);
     mul_2x2(d, a, b);
-    if (!div_6by4(amount, n, d)) return false;
-    *amount += round_up && (n[0] | n[1] | n[2] | n[3]) != 0;
+    if (!div_6by4(amount, rest, &shift, n, d)) return false;
+    *amount += round_up && (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
     return *amount >> 127 == 0;
 }
 
@@ -136,20 +137,23 @@ static inline bool reaches(u128 amount, u128 liquidity, u128 current, u128 targe
 static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity, u128 remaining, u128 amount) {
     u64 n[6], d[4], m[4], product[4];
     u128 distance, surplus;
+    u256 rest, step;
+    int shift;
     mul_2x2(m, amount, current);
     mul_4x2(n, m, current);
     u64 c = add_to(&d[0], m[0], 0, 0);
     c = add_to(&d[1], m[1], lo64(liquidity) << 32, c);
     c = add_to(&d[2], m[2], lo64(liquidity) >> 32 | hi64(liquidity) << 32, c);
     add_to(&d[3], m[3], hi64(liquidity) >> 32, c);
-    if (!div_6by4(&distance, n, d)) return false;
+    if (!div_6by4(&distance, rest.w, &shift, n, d)) return false;
+    shift_right(rest.w, shift);
     s->next = current - distance;
-    mul_2x2(d, current, s->next);
-    u256 rest = {{n[0], n[1], n[2], n[3]}}, step = {{d[0], d[1], d[2], d[3]}};
+    mul_2x2(step.w, current, s->next);
     s->fee = remaining - amount;
     if (UNLIKELY(!u256_lt(&rest, &step))) {
+        memcpy(n, rest.w, sizeof rest.w);
         n[4] = n[5] = 0;
-        if (!div_6by4(&surplus, n, d)) return false;
+        if (!div_6by4(&surplus, rest.w, &shift, n, step.w)) return false;
         s->fee += surplus;
     }
     s->paid = remaining;
@@ -195,16 +199,17 @@ static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const 
 
 /* token0 asked for: the price rises by ceil(amount * P * P / (L * 2**96 - amount * P)); capped as above. */
 static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 amount, uint32_t fee_pips) {
-    u64 n[6], d[4], m[4], product[4];
+    u64 n[6], d[4], m[4], product[4], rest[4];
     u128 in, distance;
+    int shift;
     mul_2x2(m, amount, current);
     mul_4x2(n, m, current);
     u64 b = sub_to(&d[0], 0, m[0], 0);
     b = sub_to(&d[1], lo64(l) << 32, m[1], b);
     b = sub_to(&d[2], lo64(l) >> 32 | hi64(l) << 32, m[2], b);
     sub_to(&d[3], hi64(l) >> 32, m[3], b);
-    if (!div_6by4(&distance, n, d)) return false;
-    distance += (n[0] | n[1] | n[2] | n[3]) != 0;
+    if (!div_6by4(&distance, rest, &shift, n, d)) return false;
+    distance += (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
     s->next = current + distance;
     s->out = amount;
     mul_2x2(product, l, distance);
@@ -214,31 +219,29 @@ static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 am
     return true;
 }
 
+/* A step that stops short of its target: it spends or pays out all that remains. `amount`: without the fee. */
+static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Divisor *liquidity_divisor, u128 remaining,
+                                u128 amount, bool exact_in, bool zero_for_one, uint32_t fee_pips) {
+    s->is_whole = false;
+    if (exact_in)
+        return zero_for_one ? partial_in_falling(s, current, liquidity, remaining, amount)
+                            : partial_in_rising(s, current, liquidity_divisor, remaining, amount);
+    return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fee_pips)
+                        : partial_out_rising(s, current, liquidity, amount, fee_pips);
+}
+
 /* remaining < 2**127, liquidity > 0, fee_pips <= PIPS - 2**19. Returns false where a number does not fit: then
  * step_general serves. `liquidity_divisor` is made of `liquidity`. */
 static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Divisor *liquidity_divisor,
                              u128 remaining, bool exact_in, bool zero_for_one, uint32_t fee_pips) {
     u128 amount = remaining;
-    s->is_whole = false;
-    if (exact_in) {
-        if (!scale(&amount, remaining, PIPS - fee_pips, PIPS, false)) return false;
-        if (reaches(amount, liquidity, current, target, zero_for_one))
-            return whole_step(s, current, target, liquidity, fee_pips);
-        return zero_for_one ? partial_in_falling(s, current, liquidity, remaining, amount)
-                            : partial_in_rising(s, current, liquidity_divisor, remaining, amount);
-    }
-    /* What the whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
-    if (!reaches(amount + 1, liquidity, current, target, !zero_for_one)) {
-        return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fee_pips)
-                            : partial_out_rising(s, current, liquidity, amount, fee_pips);
-    }
-    if (!whole_step(s, current, target, liquidity, fee_pips)) return false;
-    if (s->out > remaining) {
+    if (exact_in && !scale(&amount, remaining, PIPS - fee_pips, PIPS, false)) return false;
+    /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
+    if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {
+        if (!whole_step(s, current, target, liquidity, fee_pips)) return false;
         /* amount + 1 = x exactly: `reaches` is >= and the contract's condition >. */
-        s->is_whole = false;
-        return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fee_pips)
-                            : partial_out_rising(s, current, liquidity, amount, fee_pips);
+        if (exact_in || LIKELY(s->out <= remaining)) return true;
     }
-    return true;
+    return partial_step(s, current, liquidity, liquidity_divisor, remaining, amount, exact_in, zero_for_one, fee_pips);
 }
 #endif

@@ -204,6 +204,12 @@ static inline u128 div_shifted(u64 *q, u128 a, int k, const Divisor *d) {
     return rem >> d->shift;
 }
 
+static inline void shift_left(u64 *x, int n, int bits) {
+    if (bits == 0) return;
+    for (int i = n - 1; i > 0; i--) x[i] = x[i] << bits | x[i - 1] >> (64 - bits);
+    x[0] <<= bits;
+}
+
 /* --- Six limbs by four, quotient of two ------------------------------------------------------------------------------ */
 
 /* One digit of n / d: n has five limbs, d four and normalised, n < d * 2**64. n[0..3] becomes the remainder. */
@@ -234,43 +240,46 @@ static inline u64 div_digit(u64 *n, const u64 *d, u64 inverse) {
     return q;
 }
 
-static inline void shift_left(u64 *x, int n, int bits) {
-    if (bits == 0) return;
-    for (int i = n - 1; i > 0; i--) x[i] = x[i] << bits | x[i - 1] >> (64 - bits);
-    x[0] <<= bits;
+/* (high, low) << bits, the upper limb; bits < 64 */
+static inline u64 shift_pair(u64 high, u64 low, int bits) { return high << bits | low >> 1 >> (63 - bits); }
+
+/* *q = floor(n / d), n of 6 limbs and d of 4, not 0. Returns false, with nothing promised, when the quotient needs more
+ * than two limbs. `rest` becomes the remainder times 2**shift, of which the shift is returned through `shift`. */
+static inline bool div_6by4(u128 *q, u64 *rest, int *shift, const u64 *n, const u64 *d) {
+    u64 n0 = n[0], n1 = n[1], n2 = n[2], n3 = n[3], n4 = n[4], n5 = n[5];
+    u64 d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
+    *shift = 0;
+    while (d3 == 0) {
+        if (n5 != 0) return false;
+        n5 = n4, n4 = n3, n3 = n2, n2 = n1, n1 = n0, n0 = 0;
+        d3 = d2, d2 = d1, d1 = d0, d0 = 0;
+        *shift += 64;
+    }
+    int bits = __builtin_clzll(d3);
+    if (n5 >> 1 >> (63 - bits) != 0) return false;
+    *shift += bits;
+    u64 top[6] = {n0 << bits,
+                  shift_pair(n1, n0, bits),
+                  shift_pair(n2, n1, bits),
+                  shift_pair(n3, n2, bits),
+                  shift_pair(n4, n3, bits),
+                  shift_pair(n5, n4, bits)};
+    u64 by[4] = {d0 << bits, shift_pair(d1, d0, bits), shift_pair(d2, d1, bits), shift_pair(d3, d2, bits)};
+    u128 n_head = make128(top[5], top[4]), d_head = make128(by[3], by[2]);
+    if (n_head > d_head) return false;
+    if (UNLIKELY(n_head == d_head && make128(top[3], top[2]) >= make128(by[1], by[0]))) return false;
+    u64 inverse = inverse_of(by[3], by[2]);
+    u64 high = div_digit(top + 1, by, inverse);
+    u64 low = div_digit(top, by, inverse);
+    *q = make128(high, low);
+    for (int i = 0; i < 4; i++) rest[i] = top[i];
+    return true;
 }
 
-/* *q = floor(n / d), n (6 limbs) and d (4 limbs, not 0) are spoilt and n[0..3] becomes the remainder.
- * Returns false, with nothing promised, when the quotient needs more than two limbs. */
-static inline bool div_6by4(u128 *q, u64 *n, u64 *d) {
-    int limbs = 0, bits;
-    while (d[3] == 0) {
-        if (n[5] != 0) return false;
-        for (int i = 5; i > 0; i--) n[i] = n[i - 1];
-        for (int i = 3; i > 0; i--) d[i] = d[i - 1];
-        n[0] = d[0] = 0;
-        limbs++;
-    }
-    bits = __builtin_clzll(d[3]);
-    if (bits != 0) {
-        if (n[5] >> (64 - bits) != 0) return false;
-        shift_left(n, 6, bits);
-        shift_left(d, 4, bits);
-    }
-    if (make128(n[5], n[4]) > make128(d[3], d[2])) return false;
-    if (UNLIKELY(n[5] == d[3] && n[4] == d[2] && (n[3] > d[1] || (n[3] == d[1] && n[2] >= d[0])))) return false;
-    u64 inverse = inverse_of(d[3], d[2]);
-    u64 high = div_digit(n + 1, d, inverse);
-    u64 low = div_digit(n, d, inverse);
-    *q = make128(high, low);
-    for (; limbs > 0; limbs--) {
-        for (int i = 0; i < 3; i++) n[i] = n[i + 1];
-        n[3] = 0;
-    }
-    if (bits != 0) {
-        for (int i = 0; i < 3; i++) n[i] = n[i] >> bits | n[i + 1] << (64 - bits);
-        n[3] >>= bits;
-    }
-    return true;
+/* a (4 limbs) >> shift, shift < 256 */
+static inline void shift_right(u64 *a, int shift) {
+    for (; shift >= 64; shift -= 64) a[0] = a[1], a[1] = a[2], a[2] = a[3], a[3] = 0;
+    for (int i = 0; i < 3; i++) a[i] = a[i] >> shift | a[i + 1] << 1 << (63 - shift);
+    a[3] >>= shift;
 }
 #endif
