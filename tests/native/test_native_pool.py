@@ -6,7 +6,7 @@ import random
 import sys
 
 import pytest
-from support.engine_duel import difference_of, fight_engines, state
+from support.engine_duel import difference_of, fight_engines, probe_engines, state
 from support.pool_duel import answer
 from support.pool_walk import LENGTH, Operation
 
@@ -32,6 +32,10 @@ def test_both_engines_agree_on_every_operation(chunk: int, fuzz_seed: int, fuzz_
     for index in range(chunk, walks, CHUNKS):
         defeat = fight_engines(NativePool, fuzz_seed + 1, index)
         assert defeat is None, f"\n{defeat}"
+
+
+def test_both_engines_agree_where_walks_hardly_come() -> None:
+    assert probe_engines(NativePool) is None
 
 
 @pytest.mark.parametrize("name", records.names())

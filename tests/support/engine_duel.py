@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from support.pool_duel import answer, shrunk
 from support.pool_fields import FIELDS
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
+from protocol.units import Q96
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import Pool
 
 
@@ -83,3 +86,47 @@ def replayed_engines(native: Any, fee_pips: int, tick_spacing: int, operations: 
     """Carry out fixed operations on a fresh pair; return the first difference."""
     duel = EngineDuel(native, fee_pips, tick_spacing)
     return next((difference for op in operations if (difference := duel.step(op)) is not None), None)
+
+
+def probe_engines(native: Any) -> str | None:
+    """Return how the engines differ where random walks hardly ever come: exact multiples, and small steps at edges."""
+    return _probe_multiples(native) or _probe_edges(native)
+
+
+def _probe_multiples(native: Any) -> str | None:
+    """Outputs one unit short of, equal to and above what a whole step pays, where that is a whole number."""
+    for shift in (90, 96, 100):
+        for tick in (-600, 600):
+            distance = abs(get_sqrt_ratio_at_tick(tick) - Q96)
+            for extra in (-2, -1, 0, 1):
+                duel = EngineDuel(native, 3000, 60)
+                amount = (distance << shift >> 96) + extra
+                operations = [
+                    Operation(9, "initialize", (Q96,)),
+                    Operation(9, "mint", (0, -600, 600, 1 << shift)),
+                    Operation(9, "mint", (0, -88_800, 88_800, 10**20)),
+                    Operation(9, "burn", (0, -88_800, 88_800, 10**20)),
+                    Operation(21, "swap", (tick < 0, -amount, get_sqrt_ratio_at_tick(2 * tick))),
+                ]
+                found = next((difference for op in operations if (difference := duel.step(op)) is not None), None)
+                if found is not None:
+                    return found
+    return None
+
+
+def _probe_edges(native: Any) -> str | None:
+    """Steps of a few ticks back and forth over the edges of bitmap words that no initialised tick marks."""
+    for seed in range(12):
+        rng = random.Random(seed)
+        edge = 256 * rng.randrange(-3, 3) - rng.choice([0, 1])
+        duel = EngineDuel(native, 100, 1)
+        duel.step(Operation(9, "initialize", (get_sqrt_ratio_at_tick(edge) + rng.randrange(2**78),)))
+        duel.step(Operation(9, "mint", (0, -5000, 5000, 10 ** rng.randint(6, 12))))
+        for _ in range(250):
+            falls = duel.python.tick > edge if rng.random() < 0.6 else rng.random() < 0.5
+            size = duel.python.liquidity * rng.randrange(1, 40) // 200_000
+            amount = max(1, size) * rng.choice([1, 1, -1])
+            found = duel.step(Operation(21, "swap", (falls, amount, None)))
+            if found is not None:
+                return found
+    return None
