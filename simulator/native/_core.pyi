@@ -28,7 +28,7 @@ class Core:
     fee_protocol: int
     balance0: int
     balance1: int
-    _knows_balances: bool
+    knows_balances: bool
     @property
     def observation_index(self) -> int: ...
     @property

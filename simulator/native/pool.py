@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
 from protocol.units import Q128
+from simulator.fee_policy import UNISWAP_V3
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div, mul_div_rounding_up
 from simulator.math.integers import MASK_32, MASK_128, MASK_256, to_int128
@@ -29,7 +30,7 @@ PositionKey: TypeAlias = tuple[Hashable, int, int]
 _SETTLES = True  # tokens move at once, as in a mint; else they stay owed, as in a burn
 # What a pool that travels between processes carries besides ticks, positions and oracle.
 _SCALARS = (
-    "_knows_balances",  # before the balances, whose sign depends on it
+    "knows_balances",  # before the balances, whose sign depends on it
     "timestamp",
     "sqrt_price_x96",
     "tick",
@@ -256,7 +257,7 @@ class NativePool(Core):
     @classmethod
     def from_snapshot(cls, snapshot: PoolSnapshot) -> NativePool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot)
+        check_snapshot(snapshot, UNISWAP_V3)
         pool = cls(snapshot.fee_pips, snapshot.tick_spacing)
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
@@ -266,7 +267,7 @@ class NativePool(Core):
         pool.fee_growth_global_1_x128 = snapshot.fee_growth_global_1_x128
         pool.fee_protocol = snapshot.fee_protocol
         pool._set_ticks([(tick, *tick_info(state)[:7]) for tick, state in snapshot.ticks])
-        pool._knows_balances = False
+        pool.knows_balances = False
         return pool
 
     def to_snapshot(
@@ -301,7 +302,7 @@ class NativePool(Core):
 
     def _balances_after(self, change0: int, change1: int) -> tuple[int, int]:
         balance0, balance1 = self.balance0 + change0, self.balance1 + change1
-        if self._knows_balances:
+        if self.knows_balances:
             if balance0 < 0 or balance1 < 0:
                 raise PoolRevert("TF")
             if balance0 > MASK_256 or balance1 > MASK_256:

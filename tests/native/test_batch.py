@@ -90,7 +90,7 @@ def small_pool() -> NativePool:
     pool.timestamp = 100
     pool.initialize(Q96)
     pool.apply_liquidity(-6000, 6000, 10**18)
-    pool._knows_balances = False
+    pool.knows_balances = False
     return pool
 
 

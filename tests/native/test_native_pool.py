@@ -203,7 +203,7 @@ def test_steps_between_limbs_are_exact() -> None:
         results = []
         for pool in pools:
             pool.initialize(price)
-            pool._knows_balances = False
+            pool.knows_balances = False
             pool.apply_liquidity(lower, upper, max(liquidity, 1))
             results.append(pool.swap(*arguments))
         assert results[0] == results[1], (fee_pips, price, lower, upper, liquidity, arguments)

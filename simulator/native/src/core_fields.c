@@ -112,6 +112,6 @@ PyGetSetDef core_fields[] = {
     {"observation_cardinality_next", get_field, NULL, NULL, &CARDINALITY_NEXT},
     {"tick_spacing", get_field, NULL, NULL, &SPACING},
     {"max_liquidity_per_tick", get_field, NULL, NULL, &MOST},
-    {"_knows_balances", get_field, set_field, NULL, &KNOWS},
+    {"knows_balances", get_field, set_field, NULL, &KNOWS},
     {NULL, NULL, NULL, NULL, NULL},
 };
