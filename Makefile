@@ -1,6 +1,6 @@
 # Two commands: `make up` runs the whole loop on real recorded markets, `make test` checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up test lint types arch unit fuzz mutants clean
+.PHONY: help setup setup-dev up test lint types arch unit unit-native sanitize bench fuzz mutants clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -38,6 +38,15 @@ arch:
 
 unit:
 	$(RUN)/pytest -n auto
+
+unit-native: setup-dev ## every test of pools, rounds and the bytecode again, on the native engine
+	$(RUN)/pytest -n auto --engine native tests/simulator tests/attacks tests/validator tests/fuzz/test_pool_bytecode.py
+
+sanitize: setup-dev ## the native engine's tests under the address and undefined-behaviour sanitizers
+	$(RUN)/python scripts/sanitize.py --fuzz-operations 6000
+
+bench: setup-dev ## how fast the engines are beside their peers (ARGS="--quick --json")
+	$(RUN)/python -m benchmarks $(ARGS)
 
 fuzz: setup-dev ## a long differential fuzz of the engine against the contract's bytecode
 	$(RUN)/pytest -n auto tests/fuzz --fuzz-operations 200000

@@ -13,7 +13,6 @@ from enum import StrEnum
 import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.serving import ServeAxon
-from bittensor.keyfiles import Keyfile, KeyfileError
 
 from protocol.connection import Connection
 from protocol.errors import ConfigError
@@ -201,20 +200,3 @@ class MinerChain:
             return None, view.block, BlockNumber(0)
         served = int(axon["ip"]), int(axon["ip_type"]), int(axon["port"])
         return served, view.block, BlockNumber(int(axon["block"]) + int(limit or 0))
-
-
-def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:
-    """The hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
-    keyfile: Keyfile = bt.Wallet(name, hotkey, path).hotkey_file
-    try:
-        if keyfile.is_encrypted() and not password:
-            raise ConfigError("the hotkey is encrypted: set BT_WALLET_PASSWORD or BT_WALLET_PASSWORD_FILE", wallet=name)
-        signer: Signer = keyfile.get_keypair(password)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",
-            keyfile=keyfile.path,
-        ) from error
-    except (OSError, KeyfileError, ValueError) as error:
-        raise ConfigError(f"the hotkey cannot be read: {error}", keyfile=keyfile.path) from error
-    return signer

@@ -250,6 +250,26 @@ def keypair_from_uri(uri: str) -> Signer:
     return keypair
 
 
+def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:
+    """Return the hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
+    from bittensor import Wallet
+    from bittensor.keyfiles import KeyfileError
+
+    keyfile = Wallet(name, hotkey, path).hotkey_file
+    try:
+        if keyfile.is_encrypted() and not password:
+            raise ConfigError("the hotkey is encrypted: set BT_WALLET_PASSWORD or BT_WALLET_PASSWORD_FILE", wallet=name)
+        signer: Signer = keyfile.get_keypair(password)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",
+            keyfile=keyfile.path,
+        ) from error
+    except (OSError, KeyfileError, ValueError) as error:
+        raise ConfigError(f"the hotkey cannot be read: {error}", keyfile=keyfile.path) from error
+    return signer
+
+
 def _payload(method: str, path: str, body: bytes, nonce_ns: int, crypto_type: int, sender: str, receiver: str) -> bytes:
     from bittensor import http_auth
 

@@ -97,6 +97,8 @@ class RoundOpening:
     def __post_init__(self) -> None:
         if len(set(self.participants)) != len(self.participants):
             raise SimulationError("a hotkey takes part twice", round_id=self.round_id)
+        if self.schedule.delay_blocks > self.schedule.checkpoint_interval_blocks:
+            raise SimulationError("plans of one checkpoint would fall due after the next", round_id=self.round_id)
         object.__setattr__(self, "snapshot_digest", self.snapshot.digest())  # once, not once per query
 
     @property

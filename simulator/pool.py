@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from protocol.errors import SimulationError
 from protocol.units import Q128
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
-from simulator.math.full_math import mul_div, mul_div_rounding_up
+from simulator.math.full_math import mul_div
 from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256, to_int128
 from simulator.math.oracle import Observation
 from simulator.math.position import EMPTY_POSITION, PositionInfo, add_owed, tokens_owed
@@ -20,10 +21,18 @@ from simulator.math.revert import PoolRevert
 from simulator.math.swap_math import PIPS
 from simulator.math.tick import EMPTY_TICK, TickInfo, get_fee_growth_inside, tick_spacing_to_max_liquidity_per_tick
 from simulator.math.tick_math import get_tick_at_sqrt_ratio
+from simulator.pool_flash import compute_flash
 from simulator.pool_liquidity import LiquidityChange, compute_liquidity_change
 from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
-from simulator.pool_state import Storage, check_unsigned, cumulatives_inside, oracle_state
-from simulator.pool_swap import SwapOutcome, SwapQuote, compute_swap
+from simulator.pool_state import (
+    Storage,
+    balances_after,
+    check_unsigned,
+    cumulatives_inside,
+    oracle_state,
+    write_observation,
+)
+from simulator.pool_swap import SwapQuote, commit_swap, compute_swap
 from simulator.snapshot import PoolSnapshot
 
 __all__ = ["Pool", "PoolRevert", "PositionInfo", "PositionKey", "SwapQuote", "TickInfo"]
@@ -39,13 +48,14 @@ class Pool:
     """
 
     __slots__ = (
-        "_knows_balances",
         "balance0",
         "balance1",
         "fee_growth_global_0_x128",
         "fee_growth_global_1_x128",
         "fee_pips",
+        "fee_policy",
         "fee_protocol",
+        "knows_balances",
         "liquidity",
         "max_liquidity_per_tick",
         "observation_cardinality",
@@ -63,10 +73,11 @@ class Pool:
         "timestamp",
     )
 
-    def __init__(self, fee_pips: int, tick_spacing: int) -> None:
+    def __init__(self, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> None:
         if not 0 <= fee_pips < PIPS or tick_spacing <= 0:
             raise SimulationError("a pool needs 0 <= fee_pips < 1e6 and tick_spacing > 0", fee_pips=fee_pips)
         self.fee_pips = fee_pips
+        self.fee_policy = fee_policy
         self.tick_spacing = tick_spacing
         self.max_liquidity_per_tick = tick_spacing_to_max_liquidity_per_tick(tick_spacing)
         self.timestamp = 0
@@ -87,7 +98,7 @@ class Pool:
         self.positions: Storage[PositionKey, PositionInfo] = Storage(EMPTY_POSITION)
         self.balance0 = 0
         self.balance1 = 0
-        self._knows_balances = True
+        self.knows_balances = True
 
     # --- The contract's verbs ---------------------------------------------------------------------------------------
 
@@ -98,6 +109,7 @@ class Pool:
             raise PoolRevert("AI")
         self.tick = get_tick_at_sqrt_ratio(sqrt_price_x96)
         self.sqrt_price_x96 = sqrt_price_x96
+        self.fee_protocol = self.fee_policy.initial_fee_protocol(self.fee_pips)
         self.observation_cardinality, self.observation_cardinality_next = oracle.initialize(
             self.observations, self.timestamp & MASK_32
         )
@@ -175,18 +187,13 @@ class Pool:
         Raises:     PoolRevert: "AS", "LOK", "SPL", "TF" if the pool does not hold the output
         Source:     v3-core UniswapV3Pool.swap
         """
-        outcome = self._compute_swap(amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
+        outcome = compute_swap(self, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
         self._commit_balances(outcome.amount0, outcome.amount1)
-        if outcome.tick != self.tick:
-            self._write_observation()
-        self.sqrt_price_x96, self.tick, self.liquidity = outcome.sqrt_price_x96, outcome.tick, outcome.liquidity
+        commit_swap(self, outcome, zero_for_one=zero_for_one)
         if zero_for_one:
-            self.fee_growth_global_0_x128 = outcome.fee_growth_global_x128
             self.protocol_fees_0 = (self.protocol_fees_0 + outcome.protocol_fee) & MASK_128
         else:
-            self.fee_growth_global_1_x128 = outcome.fee_growth_global_x128
             self.protocol_fees_1 = (self.protocol_fees_1 + outcome.protocol_fee) & MASK_128
-        self.ticks.update(outcome.crossed)
         return outcome.amount0, outcome.amount1
 
     def flash(self, amount0: int, amount1: int, pay0: int, pay1: int) -> None:
@@ -198,32 +205,24 @@ class Pool:
                     payment (the fee is rounded up), "" if a payment overflows the fee growth
         Source:     v3-core UniswapV3Pool.flash
         """
-        for amount in (amount0, amount1, pay0, pay1):
-            check_unsigned(amount, MASK_256)
-        self._require_unlocked()
-        if self.liquidity == 0:
-            raise PoolRevert("L")
-        self._balances_after(-amount0, -amount1)
-        paid0, paid1 = pay0 - amount0, pay1 - amount1
-        balances = self._balances_after(paid0, paid1)
-        if paid0 < mul_div_rounding_up(amount0, self.fee_pips, PIPS):
-            raise PoolRevert("F0")
-        if paid1 < mul_div_rounding_up(amount1, self.fee_pips, PIPS):
-            raise PoolRevert("F1")
-        protocol0, growth0_x128 = self._split_flash_fee(paid0, self.fee_protocol % 16)
-        protocol1, growth1_x128 = self._split_flash_fee(paid1, self.fee_protocol >> 4)
-        self.balance0, self.balance1 = balances
+        paid0, paid1 = compute_flash(self, amount0, amount1, pay0, pay1, fee_pips=self.fee_pips)
+        setting0, setting1 = self.fee_policy.decode(self.fee_protocol)
+        protocol0, growth0_x128 = self._split_flash_fee(paid0, setting0)
+        protocol1, growth1_x128 = self._split_flash_fee(paid1, setting1)
+        self._commit_balances(paid0, paid1)
         self.protocol_fees_0 = (self.protocol_fees_0 + protocol0) & MASK_128
         self.protocol_fees_1 = (self.protocol_fees_1 + protocol1) & MASK_128
         self.fee_growth_global_0_x128 = (self.fee_growth_global_0_x128 + growth0_x128) & MASK_256
         self.fee_growth_global_1_x128 = (self.fee_growth_global_1_x128 + growth1_x128) & MASK_256
 
     def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:
-        """Set the protocol's share of each token's fees to 1/n, n = 0 (none) or 4 .. 10. Reverts: "LOK", ""."""
+        """Set the protocol's share of each token's fees, in the terms of `fee_policy`: Uniswap's 1/n, n = 0 (none) or
+        4 .. 10; PancakeSwap's n/10000, n = 0 or 1000 .. 4000. Reverts: "LOK", "".
+        """
         self._require_unlocked()
-        if not all(n == 0 or 4 <= n <= 10 for n in (fee_protocol0, fee_protocol1)):
+        if not all(self.fee_policy.is_allowed(setting) for setting in (fee_protocol0, fee_protocol1)):
             raise PoolRevert
-        self.fee_protocol = fee_protocol0 + (fee_protocol1 << 4)
+        self.fee_protocol = self.fee_policy.encode(fee_protocol0, fee_protocol1)
 
     def collect_protocol(self, amount0_requested: int, amount1_requested: int) -> tuple[int, int]:
         """Pay out the protocol's fees, up to what is requested; the last unit of each always stays.
@@ -282,8 +281,8 @@ class Pool:
         sqrt_price_limit_x96: int | None,
     ) -> SwapQuote:
         """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does."""
-        outcome = self._compute_swap(amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
-        self._balances_after(outcome.amount0, outcome.amount1)
+        outcome = compute_swap(self, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
+        balances_after(self, outcome.amount0, outcome.amount1)
         return SwapQuote(outcome.amount0, outcome.amount1, outcome.sqrt_price_x96, outcome.tick, outcome.liquidity)
 
     def fee_growth_inside(self, tick_lower: int, tick_upper: int) -> tuple[int, int]:
@@ -308,10 +307,10 @@ class Pool:
         return twin
 
     @classmethod
-    def from_snapshot(cls, snapshot: PoolSnapshot) -> Pool:
+    def from_snapshot(cls, snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> Pool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot)
-        pool = cls(snapshot.fee_pips, snapshot.tick_spacing)
+        check_snapshot(snapshot, fee_policy)
+        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, fee_policy)
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
         pool.tick = snapshot.tick  # one below the price's own tick after a fall that ended exactly on it
@@ -322,7 +321,7 @@ class Pool:
         for tick, state in snapshot.ticks:
             pool.ticks[tick] = tick_info(state)
             tick_bitmap.flip_tick(pool.tick_bitmap, tick, pool.tick_spacing)
-        pool._knows_balances = False
+        pool.knows_balances = False
         return pool
 
     def to_snapshot(
@@ -352,29 +351,12 @@ class Pool:
         if self.sqrt_price_x96 == 0:
             raise PoolRevert("LOK")
 
-    def _compute_swap(self, amount_specified: int, limit_x96: int | None, *, zero_for_one: bool) -> SwapOutcome:
-        if not -(2**255) <= amount_specified < 2**255:
-            raise SimulationError("amount_specified does not fit int256", amount_specified=amount_specified)
-        if limit_x96 is not None:
-            check_unsigned(limit_x96, MASK_160)
-        return compute_swap(self, amount_specified, limit_x96, zero_for_one=zero_for_one)
-
-    def _balances_after(self, change0: int, change1: int) -> tuple[int, int]:
-        """Return both balances after a change. Reverts as with a plain ERC-20: "TF" below 0, "" above uint256."""
-        balance0, balance1 = self.balance0 + change0, self.balance1 + change1
-        if self._knows_balances:
-            if balance0 < 0 or balance1 < 0:
-                raise PoolRevert("TF")
-            if balance0 > MASK_256 or balance1 > MASK_256:
-                raise PoolRevert
-        return balance0, balance1
-
     def _commit_balances(self, change0: int, change1: int) -> None:
-        self.balance0, self.balance1 = self._balances_after(change0, change1)
+        self.balance0, self.balance1 = balances_after(self, change0, change1)
 
     def _commit_liquidity(self, change: LiquidityChange, key: PositionKey | None) -> None:
         if change.liquidity is not None:
-            self._write_observation()
+            write_observation(self)
             self.liquidity = change.liquidity
         for tick, info, flipped in change.ticks:
             if flipped:
@@ -386,13 +368,7 @@ class Pool:
         if key is not None and change.position is not None:
             self.positions[key] = change.position
 
-    def _write_observation(self) -> None:
-        """Record what has held until now; must happen before tick or liquidity change."""
-        self.observation_index, self.observation_cardinality = oracle.write(
-            self.observations, oracle_state(self), self.timestamp & MASK_32, self.observation_cardinality_next
-        )
-
-    def _split_flash_fee(self, paid: int, fee_protocol: int) -> tuple[int, int]:
+    def _split_flash_fee(self, paid: int, setting: int) -> tuple[int, int]:
         """Return (the protocol's share cut to uint128, the fee growth Q128 of the rest), both floor."""
-        share = paid // fee_protocol if fee_protocol else 0
+        share = self.fee_policy.share_of_flash_fee(paid, setting)
         return share & MASK_128, mul_div(paid - share, Q128, self.liquidity)

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from protocol.errors import SimulationError
-from simulator.math.integers import MASK_32, MASK_160, wrap_int56
+from simulator.fee_policy import ProtocolFeePolicy
+from simulator.math import oracle
+from simulator.math.integers import MASK_32, MASK_160, MASK_256, wrap_int56
 from simulator.math.oracle import Observation, OracleState, observe_single
 from simulator.math.revert import PoolRevert
 from simulator.math.tick import Accumulators, TickInfo, check_ticks
@@ -33,9 +35,10 @@ class Storage(dict[K, V]):
 
 
 class PoolState(Protocol):
-    """The fields of a pool that swaps and liquidity changes depend on."""
+    """The fields of a pool that its computations depend on. `knows_balances`: TF can occur."""
 
     fee_pips: int
+    fee_policy: ProtocolFeePolicy
     tick_spacing: int
     max_liquidity_per_tick: int
     timestamp: int
@@ -47,9 +50,13 @@ class PoolState(Protocol):
     fee_protocol: int
     observation_index: int
     observation_cardinality: int
+    observation_cardinality_next: int
     observations: list[Observation]
     ticks: Storage[int, TickInfo]
     tick_bitmap: Storage[int, int]
+    balance0: int
+    balance1: int
+    knows_balances: bool
 
 
 def check_unsigned(value: int, maximum: int) -> None:
@@ -61,6 +68,24 @@ def check_unsigned(value: int, maximum: int) -> None:
 def oracle_state(pool: PoolState) -> OracleState:
     """Return where the pool's oracle stands."""
     return OracleState(pool.tick, pool.observation_index, pool.liquidity, pool.observation_cardinality)
+
+
+def write_observation(pool: PoolState) -> None:
+    """Record, in place, what has held until now; must happen before tick or liquidity change."""
+    pool.observation_index, pool.observation_cardinality = oracle.write(
+        pool.observations, oracle_state(pool), pool.timestamp & MASK_32, pool.observation_cardinality_next
+    )
+
+
+def balances_after(pool: PoolState, change0: int, change1: int) -> tuple[int, int]:
+    """Return both balances after a change. Reverts as with a plain ERC-20: "TF" below 0, "" above uint256."""
+    balance0, balance1 = pool.balance0 + change0, pool.balance1 + change1
+    if pool.knows_balances:
+        if balance0 < 0 or balance1 < 0:
+            raise PoolRevert("TF")
+        if balance0 > MASK_256 or balance1 > MASK_256:
+            raise PoolRevert
+    return balance0, balance1
 
 
 def accumulators(pool: PoolState) -> Accumulators:

@@ -7,18 +7,19 @@ Leaving out the empty edges would be faster and wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from protocol.errors import SimulationError
 from protocol.units import MAX_TICK, MIN_TICK, Q128
 from simulator.math.full_math import mul_div
-from simulator.math.integers import MASK_128, MASK_256
+from simulator.math.integers import MASK_128, MASK_160, MASK_256
 from simulator.math.liquidity_math import add_delta
 from simulator.math.revert import PoolRevert
 from simulator.math.swap_math import compute_swap_step
 from simulator.math.tick import Accumulators, TickInfo, cross
 from simulator.math.tick_bitmap import next_initialized_tick_within_one_word
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick, get_tick_at_sqrt_ratio
-from simulator.pool_state import PoolState, accumulators
+from simulator.pool_state import PoolState, accumulators, check_unsigned, write_observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,10 @@ class SwapQuote:
 
 
 class SwapOutcome(NamedTuple):
-    """Everything a swap changes. The fee growth is the input token's; `crossed` holds ticks as they are afterwards."""
+    """Everything a swap changes. The fee growth is the input token's; `crossed` holds ticks as they are afterwards.
+
+    `protocol_fee` is what was kept from the liquidity: for the protocol, or for whom the swap's own terms say.
+    """
 
     amount0: int
     amount1: int
@@ -45,27 +49,63 @@ class SwapOutcome(NamedTuple):
     crossed: list[tuple[int, TickInfo]]
 
 
+class SwapTerms(Protocol):
+    """One swap under a contract that shares this loop but not its fees; made for the swap, and may remember."""
+
+    @property
+    def fee_pips(self) -> int:
+        """The rate, as it was before the first step."""
+
+    def split_fee(self, fee_amount: int, liquidity: int) -> tuple[int, int]:
+        """Return (what is kept from the liquidity, the growth Q128 of the rest) of one step's fee."""
+
+    def cross(self, tick: int, *, zero_for_one: bool) -> None:
+        """Notice that the price crosses an initialised tick."""
+
+
 def compute_swap(
-    pool: PoolState, amount_specified: int, sqrt_price_limit_x96: int | None, *, zero_for_one: bool
+    pool: PoolState,
+    amount_specified: int,
+    sqrt_price_limit_x96: int | None,
+    *,
+    zero_for_one: bool,
+    terms: SwapTerms | None = None,
 ) -> SwapOutcome:
     """Return what a swap does to a pool.
 
     Parameters: amount_specified  int256 raw, > 0 exact input, < 0 exact output
                 sqrt_price_limit_x96  Q64.96, None = no limit   ·   zero_for_one  token0 is paid in and the price falls
+                terms  another contract's fees, None = the pool's own rate and its protocol's share
     Returns:    amounts in ceil, amounts out floor, at every step; fee growth Q128 floor; protocol share of a fee floor
     Raises:     PoolRevert: "AS" for an amount of 0, "LOK" before initialisation, "SPL" for a limit behind the price or
-                outside the tick range
+                outside the tick range; SimulationError for arguments that do not fit their types
     Source:     v3-core UniswapV3Pool.swap
     """
+    if not -(2**255) <= amount_specified < 2**255:
+        raise SimulationError("amount_specified does not fit int256", amount_specified=amount_specified)
+    if sqrt_price_limit_x96 is not None:
+        check_unsigned(sqrt_price_limit_x96, MASK_160)
     limit_x96 = _checked_limit(pool, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
-    used, calculated, reached = _run(pool, amount_specified, limit_x96, zero_for_one=zero_for_one)
+    used, calculated, reached = _run(pool, amount_specified, limit_x96, terms, zero_for_one=zero_for_one)
     if zero_for_one == (amount_specified > 0):
         return SwapOutcome(used, calculated, *reached)
     return SwapOutcome(calculated, used, *reached)
 
 
+def commit_swap(pool: PoolState, outcome: SwapOutcome, *, zero_for_one: bool) -> None:
+    """Write what a swap did to price, liquidity, oracle, ticks and fee growth; not to balances and kept fees."""
+    if outcome.tick != pool.tick:
+        write_observation(pool)
+    pool.sqrt_price_x96, pool.tick, pool.liquidity = outcome.sqrt_price_x96, outcome.tick, outcome.liquidity
+    if zero_for_one:
+        pool.fee_growth_global_0_x128 = outcome.fee_growth_global_x128
+    else:
+        pool.fee_growth_global_1_x128 = outcome.fee_growth_global_x128
+    pool.ticks.update(outcome.crossed)
+
+
 def _run(
-    pool: PoolState, amount_specified: int, limit_x96: int, *, zero_for_one: bool
+    pool: PoolState, amount_specified: int, limit_x96: int, terms: SwapTerms | None, *, zero_for_one: bool
 ) -> tuple[int, int, tuple[int, int, int, int, int, list[tuple[int, TickInfo]]]]:
     """Return (the specified amount used, the other amount, the last six fields of SwapOutcome)."""
     remaining = amount_specified
@@ -73,7 +113,8 @@ def _run(
     calculated = protocol_fee = 0
     price_x96, tick, liquidity = pool.sqrt_price_x96, pool.tick, pool.liquidity
     growth_x128 = pool.fee_growth_global_0_x128 if zero_for_one else pool.fee_growth_global_1_x128
-    fee_protocol = pool.fee_protocol % 16 if zero_for_one else pool.fee_protocol >> 4
+    fee_pips = pool.fee_pips if terms is None else terms.fee_pips
+    fee_protocol = pool.fee_protocol and pool.fee_policy.decode(pool.fee_protocol)[0 if zero_for_one else 1]
     at_start: Accumulators | None = None
     crossed: list[tuple[int, TickInfo]] = []
     while remaining and price_x96 != limit_x96:
@@ -84,7 +125,7 @@ def _run(
         start_x96, next_x96 = price_x96, get_sqrt_ratio_at_tick(tick_next)
         target_x96 = max(next_x96, limit_x96) if zero_for_one else min(next_x96, limit_x96)
         price_x96, amount_in, amount_out, fee_amount = compute_swap_step(
-            price_x96, target_x96, liquidity, remaining, pool.fee_pips
+            price_x96, target_x96, liquidity, remaining, fee_pips
         )
         if exact_input:
             remaining -= amount_in + fee_amount
@@ -92,17 +133,24 @@ def _run(
         else:
             remaining += amount_out
             calculated += amount_in + fee_amount
-        if fee_protocol:
-            share = fee_amount // fee_protocol
-            fee_amount -= share
-            protocol_fee = (protocol_fee + share) & MASK_128
-        if liquidity:
-            growth_x128 = (growth_x128 + mul_div(fee_amount, Q128, liquidity)) & MASK_256
+        if terms is not None:
+            kept, step_growth_x128 = terms.split_fee(fee_amount, liquidity)
+            protocol_fee = (protocol_fee + kept) & MASK_128
+            growth_x128 = (growth_x128 + step_growth_x128) & MASK_256
+        else:
+            if fee_protocol:
+                share = pool.fee_policy.share_of_swap_fee(fee_amount, fee_protocol)
+                fee_amount -= share
+                protocol_fee = (protocol_fee + share) & MASK_128
+            if liquidity:
+                growth_x128 = (growth_x128 + mul_div(fee_amount, Q128, liquidity)) & MASK_256
         if price_x96 == next_x96:
             if initialized:
                 at_start = at_start or accumulators(pool)
                 info = pool.ticks[tick_next]
                 crossed.append((tick_next, cross(info, _at_crossing(at_start, growth_x128, zero_for_one=zero_for_one))))
+                if terms is not None:
+                    terms.cross(tick_next, zero_for_one=zero_for_one)
                 liquidity = add_delta(liquidity, -info.liquidity_net if zero_for_one else info.liquidity_net)
             tick = tick_next - 1 if zero_for_one else tick_next
         elif price_x96 != start_x96:

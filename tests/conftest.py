@@ -1,4 +1,4 @@
-"""Options of the differential fuzzer (tests/fuzz)."""
+"""Options of the differential fuzzers, and the engine that every test runs on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ collect_ignore_glob = [] if importlib.util.find_spec("pyrevm") else ["fuzz/*", "
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fuzz")
     group.addoption("--fuzz-operations", type=int, default=DEFAULT_OPERATIONS, help="how many to run on the bytecode")
+    engine = "what computes every pool of every test"
+    group.addoption("--engine", choices=("python", "native"), default="python", help=engine)
     group.addoption("--fuzz-seed", type=int, default=None, help="of the walks; a longer run than usual draws its own")
 
 
@@ -28,6 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     elif config.option.fuzz_seed is None:
         usual = config.option.fuzz_operations <= DEFAULT_OPERATIONS
         config.option.fuzz_seed = DEFAULT_SEED if usual else secrets.randbits(32)
+    if config.option.engine == "native":
+        use_native_pools()
+
+
+def use_native_pools() -> None:
+    """Put the native pool where every module, not yet imported, will look for the pool."""
+    import simulator.pool
+    from simulator.native.pool import NativePool
+
+    simulator.pool.Pool = NativePool  # type: ignore[assignment, misc]  # the same face, by the tests themselves
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -37,7 +49,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"fuzz: seed {config.option.fuzz_seed}, {config.option.fuzz_operations} operations"
+    fuzz = f"fuzz: seed {config.option.fuzz_seed}, {config.option.fuzz_operations} operations"
+    return f"{fuzz}; engine: {config.option.engine}"
 
 
 @pytest.fixture

@@ -50,13 +50,20 @@ class JobLeases:
         """Renew what is due; what others have taken over is ours no more."""
         now = self._monotonic()
         for job_id in [job_id for job_id, due in self._renew_at.items() if due <= now]:
-            if await self._store.lease_job(job_id, self._holder, seconds=self._seconds):
-                self._renew_at[job_id] = now + self.part_s
-            elif await self._store.get_job(job_id) is None:
-                self._renew_at[job_id] = now + self.part_s  # removed: nobody can lease it, and its last round ends here
-            else:
-                del self._renew_at[job_id]
-                self._ask_again_at[job_id] = now + self.part_s
+            await self.confirm(job_id)
+
+    async def confirm(self, job_id: JobId) -> bool:
+        """Renew one lease now; return whether the job is still ours. To be asked before anything is done for good."""
+        now = self._monotonic()
+        if await self._store.lease_job(job_id, self._holder, seconds=self._seconds):
+            self._renew_at[job_id] = now + self.part_s
+            return True
+        if await self._store.get_job(job_id) is None:
+            self._renew_at[job_id] = now + self.part_s  # removed: nobody can lease it, and its last round ends here
+            return True
+        self._renew_at.pop(job_id, None)
+        self._ask_again_at[job_id] = now + self.part_s
+        return False
 
     async def give_back(self, job_id: JobId) -> None:
         """Let others have the job."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from db.job import Job
+from db.store import Store
 from protocol.errors import ConfigError, StoreError, TidelineError
 from protocol.units import JobId
 from simulator.events import Block
@@ -112,7 +113,7 @@ class ValidatorService:
         if await self._leases.take(job_id):
             self._told.pop(f"lease {job_id}", None)
             self._tasks[job_id] = asyncio.create_task(self._supervise(job_id), name=f"job {job_id}")
-        else:
+        elif f"lease {job_id}" not in self._told:
             self._tell_once(f"lease {job_id}", f"job {job_id} is played by another validator on this database")
 
     async def _reap(self) -> None:
@@ -146,7 +147,9 @@ class ValidatorService:
                 await self._leases.give_back(job_id)
 
     async def _void_open_rounds(self, job_id: JobId, reason: str) -> None:
-        """Close what was cut off: nobody is scored for it and nobody punished."""
+        """Close what was cut off, if the job is still ours: nobody is scored for it and nobody punished."""
+        if not await self._leases.confirm(job_id):
+            return  # an open round is another validator's
         for row in await self._store.open_rounds(job_id):
             await self._store.void_round(row.round_id, reason)
 
@@ -188,11 +191,11 @@ class ValidatorService:
             await self._pause(job_id, cut_off)
 
     async def _pause(self, job_id: JobId, reason: str) -> None:
-        self._observe(Trouble(f"job {job_id} stopped and is tried again: {reason}"))
         try:
             await self._void_open_rounds(job_id, reason)
         except StoreError as error:  # tried again before anything else is played
             _log.error("job %s: its round could not be closed: %s", job_id, error)
+        self._observe(Trouble(f"job {job_id} stopped and is tried again: {reason}"))
         await asyncio.sleep(self._settings.restart_s)
 
     async def _play(self, job_id: JobId, *, resume: bool) -> bool:
@@ -203,8 +206,10 @@ class ValidatorService:
         market: Market | None = None
         try:
             market = await self._markets(job, await self._store.last_block(job_id) if resume else None)
-            opened = _OpenedMarket(market, job, self._context)
+            opened = _OpenedMarket(market, job, self._store, self._leases)
             await JobRunner(job_id, opened, self._context, max_rounds=self._rounds_left(job_id)).run()
+        except _LeaseLost:
+            return False
         except _MarketChanged:
             return True
         except ConfigError as error:
@@ -222,13 +227,18 @@ class _MarketChanged(Exception):
     """The job now names another market than the one that is open."""
 
 
-class _OpenedMarket:
-    """A job's market, which opens no further round once the job names another one."""
+class _LeaseLost(Exception):
+    """Another validator plays the job now."""
 
-    def __init__(self, market: Market, job: Job, context: RunnerContext) -> None:
+
+class _OpenedMarket:
+    """A job's market, which opens no further round once the job is not ours or names another market."""
+
+    def __init__(self, market: Market, job: Job, store: Store, leases: JobLeases) -> None:
         self._market = market
         self._job = job
-        self._context = context
+        self._store = store
+        self._leases = leases
 
     @property
     def info(self) -> MarketInfo:
@@ -237,7 +247,9 @@ class _OpenedMarket:
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head."""
-        job = await self._context.store.get_job(self._job.job_id)
+        job = await self._store.get_job(self._job.job_id)
+        if not await self._leases.confirm(JobId(self._job.job_id)):
+            raise _LeaseLost
         if job is not None and _market_of(job) != _market_of(self._job):
             raise _MarketChanged
         return await self._market.open_round(length_blocks)

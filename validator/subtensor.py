@@ -14,7 +14,6 @@ from typing import Any
 import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.weights import SetWeights, clip_to_max_weight, normalize
-from bittensor.keyfiles import Keyfile, KeyfileError
 
 from protocol.connection import Connection
 from protocol.errors import ChainError, ConfigError
@@ -259,23 +258,6 @@ class ValidatorChain:
             version_key=int(version or 0),
             commit_reveal=bool(commit_reveal),
         )
-
-
-def load_hotkey(name: str, hotkey: str, path: str, *, password: str | None = None) -> Signer:
-    """The hotkey of a wallet on disk. Neither the coldkey nor its public half is touched; nobody is prompted."""
-    keyfile: Keyfile = bt.Wallet(name, hotkey, path).hotkey_file
-    try:
-        if keyfile.is_encrypted() and not password:
-            raise ConfigError("the hotkey is encrypted: set BT_WALLET_PASSWORD or BT_WALLET_PASSWORD_FILE", wallet=name)
-        signer: Signer = keyfile.get_keypair(password)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "there is no such hotkey: set wallet.name, wallet.hotkey and wallet.path to an existing one",
-            keyfile=keyfile.path,
-        ) from error
-    except (OSError, KeyfileError, ValueError) as error:
-        raise ConfigError(f"the hotkey cannot be read: {error}", keyfile=keyfile.path) from error
-    return signer
 
 
 def _neuron(neuron: bt.MetagraphNeuron) -> Neuron:

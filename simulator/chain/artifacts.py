@@ -20,6 +20,11 @@ V3_PERIPHERY = NpmPackage(
     "1.4.4",
     "S4+m+wh8HbWSO3DKk4LwUCPZJTpCugIsHrWR86m/OrUyvSqGDTXKFfc2sMuGXCZrD1ZqO3rhQsKgdWg3Hbb2Kw==",
 )
+PANCAKE_V3_CORE = NpmPackage(
+    "@pancakeswap/v3-core",
+    "1.0.2",
+    "9aZU8I1J6SbZOSW7NcNxuyaAC17tGkOaZJM9aJgvl6MMUOExpq0i0EC/jc3HxWbpC8sbZL+8eG544NEJs8CS+w==",
+)
 CANONICAL_WETH = NpmPackage(
     "canonical-weth",
     "1.4.0",
@@ -52,6 +57,7 @@ def _compiled(package: NpmPackage, source: str, name: str) -> Contract:
 
 FACTORY = _compiled(V3_CORE, "UniswapV3Factory.sol", "UniswapV3Factory")
 POOL = _compiled(V3_CORE, "UniswapV3Pool.sol", "UniswapV3Pool")
+PANCAKE_POOL = _compiled(PANCAKE_V3_CORE, "PancakeV3Pool.sol", "PancakeV3Pool")
 POSITION_MANAGER = _compiled(V3_PERIPHERY, "NonfungiblePositionManager.sol", "NonfungiblePositionManager")
 SWAP_ROUTER = _compiled(V3_PERIPHERY, "SwapRouter.sol", "SwapRouter")
 TICK_LENS = _compiled(V3_PERIPHERY, "lens/TickLens.sol", "TickLens")

@@ -14,7 +14,7 @@ import pytest
 from support.planting import plant
 from support.pool_duel import fight, replayed
 
-from simulator import pool, pool_liquidity, pool_swap
+from simulator import fee_policy, pool, pool_flash, pool_liquidity, pool_swap
 from simulator.math import oracle, position, sqrt_price_math, swap_math, tick, tick_bitmap
 
 BUDGET = 900  # walks; most bugs need fewer than ten
@@ -60,12 +60,14 @@ BUGS = {
     ),
     "an output is not capped": Bug(swap_math._exact_output_step, "min(amount_out, amount_remaining)", "amount_out"),
     "the protocol's share is rounded up": Bug(
-        pool_swap._run, "share = fee_amount // fee_protocol", "share = -(-fee_amount // fee_protocol)"
+        fee_policy.ProtocolFeePolicy.share_of_swap_fee,
+        "return fee_amount // setting",
+        "return -(-fee_amount // setting)",
     ),
     "the protocol's shares are exchanged": Bug(
         pool_swap._run,
-        "pool.fee_protocol % 16 if zero_for_one else pool.fee_protocol >> 4",
-        "pool.fee_protocol >> 4 if zero_for_one else pool.fee_protocol % 16",
+        "[0 if zero_for_one else 1]",
+        "[1 if zero_for_one else 0]",
     ),
     "the fee growth does not wrap": Bug(
         pool_swap._run,
@@ -76,7 +78,7 @@ BUGS = {
         pool_swap._at_crossing, "return Accumulators(growth0, growth_x128,", "return Accumulators(growth0, growth1,"
     ),
     "the final tick is taken from the final price": Bug(
-        pool.Pool.swap,
+        pool_swap.commit_swap,
         "outcome.sqrt_price_x96, outcome.tick,",
         "outcome.sqrt_price_x96, get_tick_at_sqrt_ratio(outcome.sqrt_price_x96),",
     ),
@@ -92,10 +94,14 @@ BUGS = {
     "tokens owed are not cut": Bug(
         position.tokens_owed, "(position.tokens_owed_0 + fees0) & MASK_128", "position.tokens_owed_0 + fees0"
     ),
-    "an unmoved tick writes an observation": Bug(pool.Pool.swap, "if outcome.tick != self.tick:", "if True:"),
+    "an unmoved tick writes an observation": Bug(pool_swap.commit_swap, "if outcome.tick != pool.tick:", "if True:"),
     "the oracle's clock does not wrap": Bug(oracle.lte, "a <= time and b <= time", "True"),
     "the ring grows at once": Bug(oracle.write, "and state.observation_index == state.cardinality - 1", ""),
-    "a flash pays no rounding": Bug(pool.Pool.flash, "paid0 < mul_div_rounding_up(", "paid0 < mul_div("),
+    "a flash pays no rounding": Bug(
+        pool_flash.compute_flash,
+        "paid0 < mul_div_rounding_up(amount0, fee_pips, PIPS)",
+        "paid0 < amount0 * fee_pips // PIPS",
+    ),
     "the protocol's last unit is paid": Bug(
         pool.Pool.collect_protocol, "self.protocol_fees_0 - 1", "self.protocol_fees_0"
     ),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import bittensor as bt
 import pytest
 
-from miner.subtensor import ChainEndpoint, MinerChain, Permits, ServeOutcome, ServeResult, load_hotkey
+from miner.subtensor import ChainEndpoint, MinerChain, Permits, ServeOutcome, ServeResult
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import keypair_from_uri
 from tideline.embedded_chain import SubnetRules
@@ -192,12 +191,3 @@ async def test_publishing_over_a_dead_line_can_be_repeated(miner: MinerChain, ch
 def test_an_unknown_network_is_the_operators_to_fix() -> None:
     with pytest.raises(ConfigError, match=r"subtensor\.network"):
         ChainEndpoint("fynney", NETUID).client()
-
-
-def test_the_hotkey_is_loaded_and_never_prompted_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such hotkey"):
-        load_hotkey("cold", "hot", str(tmp_path))
-    created = bt.Wallet("cold", "hot", str(tmp_path)).create_new_hotkey(suppress=True, hotkey_password="secret")
-    with pytest.raises(ConfigError, match="BT_WALLET_PASSWORD"):
-        load_hotkey("cold", "hot", str(tmp_path))
-    assert load_hotkey("cold", "hot", str(tmp_path), password="secret").ss58_address == created.hotkey.ss58_address

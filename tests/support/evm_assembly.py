@@ -31,6 +31,7 @@ OPCODES = {
     "gas": 0x5A,
     "dup1": 0x80,
     "dup2": 0x81,
+    "create": 0xF0,
     "call": 0xF1,
     "return": 0xF3,
     "revert": 0xFD,

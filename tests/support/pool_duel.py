@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from support.bytecode_pool import BytecodePool
+from support.pool_fields import FIELDS, SCALARS
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from simulator.math.position import EMPTY_POSITION
@@ -14,21 +15,6 @@ from simulator.math.tick import EMPTY_TICK
 from simulator.pool import Pool, PoolRevert
 
 T = TypeVar("T")
-SCALARS = (
-    "sqrt_price_x96",
-    "tick",
-    "observation_index",
-    "observation_cardinality",
-    "observation_cardinality_next",
-    "fee_protocol",
-    "fee_growth_global_0_x128",
-    "fee_growth_global_1_x128",
-    "protocol_fees_0",
-    "protocol_fees_1",
-    "liquidity",
-    "balance0",
-    "balance1",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +46,14 @@ def answer(pool: Pool | BytecodePool, operation: Operation) -> tuple[str, Any]:
 def fields(pool: Pool) -> dict[str, Any]:
     """Return all that the engine remembers but the time, so that two moments can be compared."""
     twin = pool.copy()
-    return {name: getattr(twin, name) for name in Pool.__slots__ if name != "timestamp"}
+    return {name: getattr(twin, name) for name in FIELDS if name != "timestamp"}
 
 
 class Duel:
     """One pool twice: in the engine and in the bytecode."""
 
-    def __init__(self, fee_pips: int, tick_spacing: int) -> None:
-        self.engine = Pool(fee_pips, tick_spacing)
-        self.contract = BytecodePool(fee_pips, tick_spacing)
+    def __init__(self, fee_pips: int, tick_spacing: int, pair: tuple[Pool, BytecodePool] | None = None) -> None:
+        self.engine, self.contract = pair or (Pool(fee_pips, tick_spacing), BytecodePool(fee_pips, tick_spacing))
         self._ticks: set[int] = set()
         self._positions: set[tuple[int, int, int]] = set()
 

@@ -13,7 +13,9 @@ from support.local_miners import LocalMiners, roster
 from support.signed_rounds import VALIDATOR_KEY
 
 from db.job import Job, validate_job
+from db.records import RoundStart
 from db.store import Store
+from protocol.units import JobId, RoundId
 from simulator.events import Block
 from simulator.market import Market, MarketInfo
 from simulator.snapshot import PoolSnapshot
@@ -22,7 +24,7 @@ from tideline.guard import guard
 from tideline.markets import open_market
 from validator.job_runner import RunnerContext
 from validator.ports import MarketSource
-from validator.progress import ProgressEvent
+from validator.progress import ProgressEvent, RoundClosed, RoundOpened, Trouble
 from validator.service import ServiceSettings, ValidatorService
 
 PATIENCE_S = 30.0  # before a test that waits for an event gives up
@@ -157,3 +159,37 @@ async def running(
 def soon(**changes: Any) -> ServiceSettings:
     """Return impatient settings with some changed."""
     return replace(SOON, **changes)
+
+
+Wanted = Callable[[ProgressEvent], bool]
+
+
+def closed(job_id: str, round_type: str = "evaluation") -> Wanted:
+    """Match the end of a job's round."""
+    return lambda e: isinstance(e, RoundClosed) and e.job_id == job_id and e.round_type == round_type
+
+
+def opened(job_id: str) -> Wanted:
+    """Match the beginning of a job's round."""
+    return lambda e: isinstance(e, RoundOpened) and e.job_id == job_id
+
+
+def told(text: str) -> Wanted:
+    """Match trouble that was told."""
+    return lambda e: isinstance(e, Trouble) and text in e.message
+
+
+def left_open(job_id: str) -> RoundStart:
+    """Return a round that nobody will finish."""
+    return RoundStart(
+        round_id=RoundId(f"{job_id}-evaluation-1"),
+        job_id=JobId(job_id),
+        round_number=1,
+        round_type="evaluation",
+        mode="paper",
+        start_block=16_731_600,
+        start_timestamp=1_677_629_400,
+        block_hash="0x" + "ab" * 32,
+        snapshot_digest="cd" * 32,
+        code_version="0.1.0",
+    )

@@ -86,6 +86,10 @@ def with_a_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ((*ADD, *PAIR, "--feed", "recorded", "--record", "r"), "needs opening"),
         (("jobs", "update", "known", "--checkpoint-interval-blocks", "0", *DB), "checkpoint_interval_blocks must be"),
         (("jobs", "update", "known", *DB), "nothing to change"),
+        (
+            ("jobs", "update", "known", "--checkpoint-interval-blocks", "5", *DB),
+            "5 is shorter than the 6 blocks in which",
+        ),
         (("up", "--speed", "fast", *DB), "speed 'fast' is not a speed; use for example 1x, 500x or max"),
         (("up", "--speed", "0x", *DB), "is not a speed"),
         (("up", "--rounds", "none", *DB), "Invalid value for '--rounds'"),

@@ -16,6 +16,10 @@ from db.store import Store
 from tideline.cli import run
 
 ADD = ["--vault", VAULT, "--pair", PAIR, "--target", "max_value", "--quote-token", "token1"]
+RECORDED_PAIR = "0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640"
+ON_RECORD = ["--vault", VAULT, "--pair", RECORDED_PAIR, "--chain-id", "1", "--target", "pol", "--quote-token", "token0"]
+ON_RECORD += ["--feed", "recorded", "--record", "usdc-weth-005"]
+OPENED = [*ON_RECORD, "--opening", json.dumps(OPENING)]
 ROOT = Path(__file__).parents[2]
 
 
@@ -86,7 +90,7 @@ def test_a_job_with_rounds_is_removed_only_by_force(url: str, capsys: pytest.Cap
 
 def test_a_recorded_job_takes_its_opening_inline_or_from_a_file(url: str, tmp_path: Path) -> None:
     (tmp_path / "opening.json").write_text(json.dumps(OPENING))
-    recorded = [*ADD, "--feed", "recorded", "--record", "weth-usdc-005"]
+    recorded = [*ON_RECORD, "--checkpoint-interval-blocks", "20"]
     assert run(["jobs", "add", "a", *recorded, "--opening", json.dumps(OPENING)]) == 0
     assert run(["jobs", "add", "b", *recorded, "--opening", f"@{tmp_path}/opening.json"]) == 0
     first, second = stored(url)
@@ -104,6 +108,10 @@ def test_a_recorded_job_takes_its_opening_inline_or_from_a_file(url: str, tmp_pa
         (["add", "x"], "a job needs sn_liquidity_manager_address"),
         (["add", "x", *ADD, "--feed", "recorded", "--record", "r"], "needs opening"),
         (["add", "x", *ADD, "--opening", "@/nowhere/x.json"], "cannot read the opening from /nowhere/x.json"),
+        (["add", "x", *OPENED, "--record", "nowhere"], "nowhere"),
+        (["add", "x", *OPENED, "--pair", PAIR], "correct the job's chain_id and pair_address"),
+        (["add", "x", *OPENED, "--checkpoint-interval-blocks", "5"], "is shorter than the 6 blocks"),
+        (["add", "x", *OPENED, "--round-duration-seconds", "604800"], "does not fit record usdc-weth-005; use at most"),
         (["add", "weth-usdc", *ADD], "job weth-usdc exists; choose another id"),
         (["show", "nowhere"], "there is no job nowhere; known: weth-usdc"),
         (["pause", "nowhere"], "there is no job nowhere"),

@@ -24,6 +24,7 @@ class Bench:
     wall: list[int]
     mine_s: float = 0.0
     theirs_s: float = 0.0
+    asked: int = 0  # how often the database was asked for a lease
 
     def __post_init__(self) -> None:
         self.mine = JobLeases(self.store, "mine", seconds=30, monotonic=lambda: self.mine_s)
@@ -38,9 +39,17 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     wall = [1_700_000_000]
-    async with await Store.open(f"sqlite:///{tmp_path}/jobs.sqlite3", create=True, clock=lambda: wall[0]) as store:
+    bench: Bench | None = None
+
+    def clock() -> int:
+        if bench is not None:
+            bench.asked += 1
+        return wall[0]
+
+    async with await Store.open(f"sqlite:///{tmp_path}/jobs.sqlite3", create=True, clock=clock) as store:
         await store.add_job(recorded_job(JOB))
-        yield Bench(store, wall)
+        bench = Bench(store, wall)
+        yield bench
 
 
 async def test_one_takes_it_and_the_other_asks_again_later(bench: Bench) -> None:
@@ -94,3 +103,23 @@ async def test_the_same_name_takes_over_at_once(bench: Bench) -> None:
     assert await bench.mine.take(JOB)
     reborn = JobLeases(bench.store, "mine", seconds=30, monotonic=lambda: 0.0)
     assert await reborn.take(JOB)
+
+
+async def test_a_lease_is_renewed_when_it_is_due_and_not_at_every_look(bench: Bench) -> None:
+    await bench.mine.take(JOB)
+    bench.asked = 0
+    for seconds, asked in ((0, 0), (9, 0), (1, 1), (0, 1), (9, 1), (1, 2), (0, 2)):
+        bench.pass_s(seconds)
+        await bench.mine.renew()
+        assert bench.asked == asked
+
+
+async def test_confirming_tells_at_once_what_renewing_would_tell_later(bench: Bench) -> None:
+    assert await bench.mine.take(JOB) and await bench.mine.confirm(JOB)
+    bench.wall[0] += 31  # our own clock stood still
+    bench.theirs_s += 31
+    assert await bench.theirs.take(JOB)
+    await bench.mine.renew()
+    assert bench.mine.holds(JOB)
+    assert not await bench.mine.confirm(JOB)
+    assert not bench.mine.holds(JOB) and await bench.theirs.confirm(JOB)

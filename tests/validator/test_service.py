@@ -4,66 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.local_miners import LocalMiners
-from support.postgres import PostgresServer, running_server
-from support.services import Playing, Running, SeenMarket, Watch, at_full_speed, recorded_job, running, soon
+from support.local_miners import LocalMiners, roster
+from support.services import (
+    SOON,
+    Running,
+    SeenMarket,
+    Watch,
+    at_full_speed,
+    closed,
+    left_open,
+    opened,
+    recorded_job,
+    running,
+    soon,
+    told,
+)
+from support.signed_rounds import VALIDATOR_KEY
 
 from db.job import Job
-from db.records import RoundStart
 from db.store import Store
-from protocol.messages import RebalanceQuery
-from protocol.units import JobId, RoundId
+from protocol.errors import ConfigError
+from protocol.signing import keypair_from_uri
 from simulator.market import Market
+from tideline.embedded import NETUID, ClockedMarket, EmbeddedClock, make_chain, validator_endpoint
+from tideline.guard import guard
+from validator.job_runner import RunnerContext
 from validator.progress import Asked, ProgressEvent, RoundClosed, RoundOpened, Trouble
-from validator.transport import Exchange, MinerEndpoint
+from validator.service import ValidatorService
+from validator.subtensor import ValidatorChain
 from validator.verification import check, load
-
-Wanted = Callable[[ProgressEvent], bool]
+from validator.weight_setter import WeightSetter, WeightSettings
+from validator.weights_service import SCORING_VERSION, WeightsService
 
 
 @dataclass
-class Times:
-    """Two clocks that move by hand: the database's, and one process's own."""
+class Looks:
+    """A clock that is asked whenever the service looks at its jobs; it tells when that was often enough."""
 
-    wall: int = 1_700_000_000
-    monotonic: float = 0.0
+    wanted: int
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
 
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[PostgresServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/jobs.sqlite3"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return await server.create_database()
+    def __call__(self) -> float:
+        self.wanted -= 1
+        if self.wanted == 0:
+            self.enough.set()
+        return 0.0
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with await Store.open(f"sqlite:///{tmp_path}/jobs.sqlite3", create=True, busy_timeout_ms=50) as opened:
         yield opened
-
-
-def closed(job_id: str, round_type: str = "evaluation") -> Wanted:
-    return lambda e: isinstance(e, RoundClosed) and e.job_id == job_id and e.round_type == round_type
-
-
-def opened(job_id: str) -> Wanted:
-    return lambda e: isinstance(e, RoundOpened) and e.job_id == job_id
-
-
-def told(text: str) -> Wanted:
-    return lambda e: isinstance(e, Trouble) and text in e.message
 
 
 async def is_let_go(store: Store, job_id: str, run: Running, other: str) -> None:
@@ -96,8 +92,10 @@ async def test_an_added_job_is_noticed_and_played(store: Store) -> None:
 
 
 async def test_it_says_once_that_no_job_is_active_and_waits_for_one(store: Store) -> None:
-    async with running(store) as run:
+    looks = Looks(5)
+    async with running(store, monotonic=looks) as run:
         await run.watch.until(told("no job is active"))
+        await looks.enough.wait()
         await store.add_job(recorded_job("a"))
         await run.watch.until(closed("a"))
     assert len(run.watch.of(Trouble)) == 1
@@ -219,6 +217,31 @@ async def test_a_job_that_cannot_be_played_is_told_once_and_tried_when_it_is_cha
     assert run.watch.of(Trouble)[0].message.startswith("job a is not played until it is changed: ")
 
 
+async def test_a_change_into_what_cannot_be_played_is_told_once(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    async with running(store) as run:
+        await run.watch.until(closed("a"))
+        await store.update_job("a", {"checkpoint_interval_blocks": 3})
+        here = await run.watch.until(told("is shorter than the 6 blocks"))
+        await run.watch.until(closed("b"), after=await run.watch.until(closed("b"), after=here))
+    assert len(run.watch.of(Trouble)) == 1
+
+
+async def test_a_failed_round_is_voided_before_the_pause(store: Store) -> None:
+    await store.add_job(recorded_job("a"))
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def markets(job: Job, resume_after: int | None) -> Market:
+        return SeenMarket(await at_full_speed(job, resume_after), fail, lambda: None)
+
+    async with running(store, markets=markets, settings=soon(restart_s=3600)) as run:
+        await run.watch.until(told("stopped and is tried again"))
+        assert await store.open_rounds() == []
+
+
 async def test_with_rounds_a_job_that_cannot_be_played_does_not_keep_it_running(store: Store) -> None:
     await store.add_job(recorded_job("a", record="no-such"))
     await store.add_job(recorded_job("b"))
@@ -254,7 +277,7 @@ async def test_a_round_that_a_crash_left_open_is_voided_even_where_the_job_is_pa
     assert await store.open_rounds() == []
 
 
-async def test_a_database_that_fails_is_told_once_and_survived(store: Store, tmp_path: Path) -> None:
+async def test_a_database_that_is_locked_for_a_while_is_survived(store: Store, tmp_path: Path) -> None:
     await store.add_job(recorded_job("a"))
     async with running(store) as run:
         await run.watch.until(closed("a"))
@@ -268,6 +291,25 @@ async def test_a_database_that_fails_is_told_once_and_survived(store: Store, tmp
     for row in await store.round_history("a"):
         if row.status == "completed":
             check(await load(store, row.round_id))
+
+
+async def test_a_database_that_cannot_even_be_read_is_told_once_and_survived(store: Store, tmp_path: Path) -> None:
+    await store.add_job(recorded_job("a"))
+    looks = Looks(10**9)
+    async with running(store, monotonic=looks) as run:
+        await run.watch.until(closed("a"))
+        with sqlite3.connect(tmp_path / "jobs.sqlite3", timeout=30) as other:
+            other.execute("pragma legacy_alter_table = on")  # the other tables go on naming this one
+            other.execute("alter table jobs rename to away")
+        here = await run.watch.until(told("the database fails and is tried again"))
+        for _ in range(3):
+            await run.watch.until(told("job a stopped and is tried again"), after=here)
+        with other:
+            other.execute("alter table away rename to jobs")
+        other.close()
+        await run.watch.until(closed("a"), after=here)
+    assert len([e for e in run.watch.of(Trouble) if "the database fails" in e.message]) == 1
+    assert await store.open_rounds() == []
 
 
 async def test_an_observer_that_cannot_write_ends_the_service_in_order(store: Store) -> None:
@@ -284,116 +326,27 @@ async def test_an_observer_that_cannot_write_ends_the_service_in_order(store: St
     assert await store.open_rounds() == []
 
 
-async def test_two_validators_on_one_database_never_play_a_job_twice_at_once(url: str) -> None:
-    playing = Playing()
-    async with await Store.open(url, create=True) as one, await Store.open(url, create=False) as two:
-        for name in ("a", "b", "c", "d"):
-            await one.add_job(recorded_job(name))
-        half = soon(max_jobs=2)
-        async with running(one, markets=playing, holder="one", settings=half) as first:
-            async with running(two, markets=playing, holder="two", settings=half) as second:
-                for name in ("a", "b", "c", "d"):
-                    done = [asyncio.create_task(run.watch.until(closed(name))) for run in (first, second)]
-                    await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED, timeout=30)
-                    for task in done:
-                        task.cancel()
-                    await asyncio.gather(*done, return_exceptions=True)
-            played = [{e.job_id for e in run.watch.of(RoundClosed)} for run in (first, second)]
-            assert played[0].isdisjoint(played[1]) and played[0] | played[1] == {"a", "b", "c", "d"}
-            assert [len(jobs) for jobs in played] == [2, 2]
-        assert set(playing.most.values()) == {1}
-        for name in ("a", "b", "c", "d"):
-            numbers = sorted(row.round_number for row in await one.round_history(name))
-            assert numbers == list(range(1, len(numbers) + 1))
-        assert await one.open_rounds() == []
+async def test_a_hotkey_that_loses_its_seat_ends_the_validator_with_its_rounds_voided(store: Store) -> None:
+    """As `tideline validator` wires it: rounds, and beside them the weights, whose clock is the market's."""
+    await store.add_job(recorded_job("a"))
+    own, other = VALIDATOR_KEY.ss58_address, keypair_from_uri("//tideline//other").ss58_address
+    chain = make_chain(own, [])
+    clock = EmbeddedClock(chain)
+    view = await ValidatorChain.connect(validator_endpoint(chain), VALIDATOR_KEY, version_key=SCORING_VERSION)
+    watch, stop = Watch(), asyncio.Event()
 
+    async def markets(job: Job, resume_after: int | None) -> Market:
+        return ClockedMarket(job.job_id, await at_full_speed(job, resume_after), clock)
 
-async def test_a_job_is_handed_over_when_the_other_validator_stops(url: str) -> None:
-    times = Times()
-    playing = Playing()
-
-    def now() -> int:
-        return times.wall
-
-    async with (
-        await Store.open(url, create=True, clock=now) as one,
-        await Store.open(url, create=False, clock=now) as two,
-    ):
-        await one.add_job(recorded_job("a"))
-        async with running(one, markets=playing, holder="one") as first:
-            await first.watch.until(closed("a"))
-            async with running(two, markets=playing, holder="two", monotonic=lambda: times.monotonic) as second:
-                await second.watch.until(told("job a is played by another validator on this database"))
-                await first.end()
-                times.monotonic += 10  # time to ask again
-                await second.watch.until(closed("a"))
-        assert len(second.watch.of(Trouble)) == 1
-        assert set(playing.most.values()) == {1}
-
-
-async def test_the_job_of_a_dead_validator_is_taken_over_when_its_lease_expires(url: str) -> None:
-    times = Times()
-    async with await Store.open(url, create=True, clock=lambda: times.wall) as store:
-        await store.add_job(recorded_job("a"))
-        assert await store.lease_job("a", "dead", seconds=30)
-        await store.start_round(left_open("a"))
-        async with running(store, monotonic=lambda: times.monotonic) as run:
-            await run.watch.until(told("is played by another validator"))
-            assert [row.round_id for row in await store.open_rounds()] == ["a-evaluation-1"]
-            times.wall += 31
-            times.monotonic += 31
-            await run.watch.until(closed("a"))
-        row = await store.get_round("a-evaluation-1")
-        assert row is not None and row.status == "inconclusive"
-
-
-async def test_whoever_hung_for_longer_than_its_lease_stops_at_once_and_voids_nothing_of_the_other(url: str) -> None:
-    times = Times()
-    slow = LocalMiners()
-    released = asyncio.Event()
-
-    class Hanging(LocalMiners):
-        async def ask_all(
-            self, questions: Sequence[tuple[MinerEndpoint, RebalanceQuery]], *, deadline_s: float
-        ) -> list[Exchange]:
-            await released.wait()
-            return await slow.ask_all(questions, deadline_s=deadline_s)
-
-    def now() -> int:
-        return times.wall
-
-    async with (
-        await Store.open(url, create=True, clock=now) as one,
-        await Store.open(url, create=False, clock=now) as two,
-    ):
-        await one.add_job(recorded_job("a"))
-        async with running(one, holder="one", miners=Hanging(), monotonic=lambda: times.monotonic) as first:
-            await first.watch.until(opened("a"))
-            times.wall += 31  # its own clock stands still: it does not renew
-            async with running(two, holder="two") as second:
-                await second.watch.until(closed("a"))
-                times.monotonic += 11
-                await first.watch.until(told("job a was taken over by another validator"))
-                released.set()
-                await second.watch.until(closed("a"), after=await second.watch.until(closed("a")))
-            await first.end()
-        assert not first.watch.of(RoundClosed)
-        rows = {row.round_number: row for row in await two.round_history("a")}
-        assert rows[1].status == "inconclusive" and rows[2].status == "completed"
-        assert all("stopped" not in rows[n].reason for n in range(1, max(rows)))
-
-
-def left_open(job_id: str) -> RoundStart:
-    """Return a round that nobody will finish."""
-    return RoundStart(
-        round_id=RoundId(f"{job_id}-evaluation-1"),
-        job_id=JobId(job_id),
-        round_number=1,
-        round_type="evaluation",
-        mode="paper",
-        start_block=16_731_600,
-        start_timestamp=1_677_629_400,
-        block_hash="0x" + "ab" * 32,
-        snapshot_digest="cd" * 32,
-        code_version="0.1.0",
-    )
+    context = RunnerContext(store, LocalMiners(), roster(), guard, VALIDATOR_KEY, watch, "test")
+    service = ValidatorService(context, markets, SOON, holder="holder")
+    weights = WeightsService(WeightSetter(view, WeightSettings()), store, clock, watch, netuid=NETUID)
+    running_both = asyncio.create_task(weights.run_beside(service.run(stop), stop))
+    await watch.until(closed("a"))
+    uid = await view.uid()
+    chain.register(other, other, uid=uid)
+    with pytest.raises(ConfigError, match=f"hotkey {own} is not registered on subnet {NETUID}"):
+        await asyncio.wait_for(running_both, 30)
+    await view.close()
+    assert await store.open_rounds() == []
+    assert {row.status for row in await store.round_history("a")} <= {"completed", "inconclusive"}

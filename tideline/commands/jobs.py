@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import click
 
-from db.job import Job, validate_job
+from db.job import SETTINGS, Job, validate_job
 from db.records import Round
 from db.store import Store
 from protocol.errors import ConfigError
+from tideline.markets import check_playable
 from tideline.wiring import database_option
 
 _T = TypeVar("_T")
@@ -75,11 +76,13 @@ def add_command(*, job_id: str, paused: bool, database_url: str, **settings: str
     Examples:
       tideline jobs add weth-usdc --vault 0x52908400098527886E0F7030069857D2E4169EE7 \\
           --pair 0xd0b53D9277642d899DF5C87A3966A349A798F224 --target max_value --quote-token token1
-      tideline jobs add replay --vault 0x0000000000000000000000000000000000000000 \\
-          --pair 0xd0b53D9277642d899DF5C87A3966A349A798F224 --target pol --quote-token token1 \\
-          --feed recorded --record weth-usdc-005 --opening '{"amount0": "1000000000000000000", "amount1": "0"}'
+      tideline jobs add replay --vault 0x0000000000000000000000000000000000000000 --chain-id 1 \\
+          --pair 0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640 --target pol --quote-token token0 \\
+          --feed recorded --record usdc-weth-005 --checkpoint-interval-blocks 20 \\
+          --opening '{"amount0": "5000000000", "amount1": "2200000000000000000"}'
     """
     job = validate_job({**_given(settings), "job_id": job_id, "is_active": not paused})
+    check_playable(job)
 
     async def add(store: Store) -> Job:
         return await store.add_job(job)
@@ -104,6 +107,9 @@ def update_command(*, job_id: str, database_url: str, **settings: str | None) ->
         raise ConfigError("nothing to change; give at least one setting (see: tideline jobs update --help)")
 
     async def update(store: Store) -> Job:
+        job = await find_job(store, job_id)
+        before = {name: value for name, value in job.to_mapping().items() if name in SETTINGS}
+        check_playable(validate_job({**before, **changes}))
         return await store.update_job(job_id, changes)
 
     changed = _with_store(database_url, update)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from protocol.errors import ConfigError
+from tideline.wiring import wallet_password
 
 if TYPE_CHECKING:
     from protocol.signing import Signer
@@ -235,23 +235,12 @@ async def _serve(
 
 
 def _signer(wallet: Wallet) -> Signer:
-    from miner.subtensor import load_hotkey
-    from protocol.signing import keypair_from_uri
+    from protocol.signing import keypair_from_uri, load_hotkey
 
     if wallet.dev_key is not None:
         return keypair_from_uri(wallet.dev_key)
     path = str(Path(wallet.path).expanduser())
-    return load_hotkey(wallet.name, wallet.hotkey, path, password=_password())
-
-
-def _password() -> str | None:
-    file = os.environ.get("BT_WALLET_PASSWORD_FILE")
-    if file is None:
-        return os.environ.get("BT_WALLET_PASSWORD")
-    try:
-        return Path(file).read_text(encoding="utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"BT_WALLET_PASSWORD_FILE cannot be read: {error}") from error
+    return load_hotkey(wallet.name, wallet.hotkey, path, password=wallet_password())
 
 
 def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:

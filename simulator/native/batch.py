@@ -1,0 +1,119 @@
+"""Whole batches of events on many native pools at once, outside the interpreter's lock and on several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from protocol.errors import SimulationError
+from simulator.events import LiquidityEvent
+from simulator.native._core import EVENT_BYTES, pack, run
+from simulator.native.pool import NativePool
+from simulator.recovery import RecoveredCall
+
+DONE, SKIPPED, STOPPED, NOT_REACHED = range(4)
+_AMOUNT_BYTES = 32
+_SHARES = 4  # chunks of forks per thread, so that an early finish finds more to do
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events in order, packed once for any number of forks."""
+
+    packed: bytes
+
+    @classmethod
+    def of(cls, events: Iterable[tuple[int, RecoveredCall | LiquidityEvent | None]]) -> EventBatch:
+        """Pack (block timestamp, what happens): a swap's call, a change of liquidity, None where only time passes."""
+        return cls(pack([_parts(timestamp, event) for timestamp, event in events]))
+
+    def __len__(self) -> int:
+        return len(self.packed) // EVENT_BYTES
+
+    def __getitem__(self, part: slice) -> EventBatch:
+        """Return the events of a slice with step 1."""
+        start, stop, step = part.indices(len(self))
+        if step != 1:
+            raise SimulationError("events keep their order: the step of a slice is 1")
+        return EventBatch(self.packed[start * EVENT_BYTES : max(start, stop) * EVENT_BYTES])
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRun:
+    """What a batch came to on one fork.
+
+    `fates` holds a byte an event: DONE, SKIPPED (a swap whose limit the fork had passed), STOPPED (it reverted, for
+    `reason`; the fork is as it was before that event), NOT_REACHED. `amounts` holds two int256 an event, little-endian
+    (the pool's balance changes; 0 where nothing was done), None unless asked for.
+    """
+
+    applied: int
+    reason: str | None
+    in_range_s: int
+    fates: memoryview
+    amounts: memoryview | None
+
+    def amounts_at(self, index: int) -> tuple[int, int]:
+        """Return (amount0, amount1) of one event, raw, positive = paid to the pool."""
+        if self.amounts is None:
+            raise SimulationError("this batch was run without keeping its amounts")
+        at = 2 * _AMOUNT_BYTES * index
+        first, second = self.amounts[at : at + _AMOUNT_BYTES], self.amounts[at + _AMOUNT_BYTES : at + 2 * _AMOUNT_BYTES]
+        return int.from_bytes(first, "little", signed=True), int.from_bytes(second, "little", signed=True)
+
+
+def run_events(
+    forks: Sequence[NativePool],
+    events: EventBatch,
+    *,
+    threads: int = 1,
+    ranges: Sequence[Sequence[tuple[int, int]]] | None = None,
+    keep_amounts: bool = False,
+) -> list[ForkRun]:
+    """Let the same events happen on every fork.
+
+    Parameters: forks  distinct native pools, changed   ·   threads  how many share the forks
+                ranges  per fork (tick_lower, tick_upper): seconds are counted in which the tick is in any of them
+    Returns:    one ForkRun a fork, in order; the same whatever the number of threads
+    Rounding:   the contract's
+    Raises:     SimulationError if a fork is given twice or is in another batch; a revert is told, not raised
+    Source:     design §4.3; `simulator.recovery.apply_call` for what is skipped
+    """
+    chosen = [list(part) for part in ranges] if ranges is not None else [[] for _ in forks]
+    if len(chosen) != len(forks) or len(set(map(id, forks))) != len(forks):
+        raise SimulationError("a batch takes distinct forks, and ranges for every one of them")
+    fates = memoryview(bytearray(len(forks) * len(events)))
+    amounts = memoryview(bytearray(2 * _AMOUNT_BYTES * len(fates))) if keep_amounts else None
+    size = max(1, -(-len(forks) // (threads * _SHARES if threads > 1 else 1)))
+
+    def run_share(start: int) -> list[tuple[int, str | None, int]]:
+        part = slice(start, start + size)
+        place = slice(start * len(events), (start + size) * len(events))
+        kept = None if amounts is None else amounts[2 * _AMOUNT_BYTES * place.start : 2 * _AMOUNT_BYTES * place.stop]
+        return run(list(forks[part]), events.packed, chosen[part], fates[place], kept)
+
+    starts = range(0, len(forks), size)
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as executor:
+            shares = list(executor.map(run_share, starts))
+    else:
+        shares = [run_share(start) for start in starts]
+    told = [entry for share in shares for entry in share]
+    return [_fork_run(index, entry, len(events), fates, amounts) for index, entry in enumerate(told)]
+
+
+def _parts(timestamp: int, event: RecoveredCall | LiquidityEvent | None) -> tuple[object, ...]:
+    if event is None:
+        return (timestamp,)
+    if isinstance(event, LiquidityEvent):
+        return timestamp, event.tick_lower, event.tick_upper, event.liquidity_delta, None
+    return timestamp, event.zero_for_one, event.amount_specified, event.sqrt_price_limit_x96
+
+
+def _fork_run(
+    index: int, entry: tuple[int, str | None, int], count: int, fates: memoryview, amounts: memoryview | None
+) -> ForkRun:
+    first, last = index * count, (index + 1) * count
+    kept = None if amounts is None else amounts[2 * _AMOUNT_BYTES * first : 2 * _AMOUNT_BYTES * last]
+    return ForkRun(*entry, fates[first:last], kept)

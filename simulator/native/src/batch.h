@@ -1,0 +1,37 @@
+/* Many events on many pools, without Python. */
+#ifndef TIDELINE_BATCH_H
+#define TIDELINE_BATCH_H
+
+#include "pool.h"
+
+typedef enum { CLOCK = 0, SWAP = 1, LIQUIDITY = 2 } Kind;
+
+typedef struct {
+    u64 timestamp;
+    uint32_t kind;
+    uint8_t zero_for_one, has_limit, unused[2];
+    int32_t lower, upper;
+    u256 amount; /* a swap's int256, or a liquidity delta's int128 in the two low limbs */
+    Price limit;
+} Event;
+
+/* What became of an event on one fork. */
+typedef enum { DONE = 0, SKIPPED = 1, STOPPED = 2, NOT_REACHED = 3 } Fate;
+
+typedef struct {
+    int32_t lower, upper;
+} Range;
+
+typedef struct {
+    Pool *pool;
+    const Range *ranges; /* time counts while the tick is in any of them */
+    size_t range_count;
+    u64 in_range_s;
+    size_t stopped_at; /* the count of events if none stopped it */
+    Status status;
+} Fork;
+
+/* Let events happen on a fork until one reverts other than by a limit already passed. fates: one byte an event;
+ * amounts: two int256 an event, or NULL. */
+void run_fork(Fork *fork, const Event *events, size_t count, uint8_t *fates, u256 *amounts);
+#endif

@@ -1,0 +1,242 @@
+/* The extension module: the pool's type, events packed into bytes, and batches. */
+#include "batch.h"
+#include "core_type.h"
+
+/* PyType_FromSpec aligns objects to what malloc gives; __int128 needs 16. */
+_Static_assert(_Alignof(Core) <= 16, "objects are aligned to 16 bytes");
+
+static PyTypeObject *core_type;
+
+static bool pack_swap(Event *event, PyObject *amount, PyObject *limit) {
+    if (!read_signed(amount, event->amount.w, 4, 256)) return false;
+    event->has_limit = limit != Py_None;
+    return !event->has_limit || read_price(limit, &event->limit);
+}
+
+static bool pack_liquidity(Event *event, PyObject *lower, PyObject *upper, PyObject *delta) {
+    i128 x;
+    if (!read_tick(lower, &event->lower) || !read_tick(upper, &event->upper) || !read_i128(delta, &x)) return false;
+    event->amount = u256_of((u128)x);
+    return true;
+}
+
+/* (timestamp,) a clock; (timestamp, zero_for_one, amount, limit) a swap; (timestamp, lower, upper, delta, None) liquidity */
+static bool pack_event(Event *event, PyObject *item) {
+    memset(event, 0, sizeof *event);
+    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) < 1 || !read_unsigned(PyTuple_GET_ITEM(item, 0), &event->timestamp, 1, 64)) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "an event is a tuple that begins with its time");
+        return false;
+    }
+    switch (PyTuple_GET_SIZE(item)) {
+        case 1: event->kind = CLOCK; return true;
+        case 4: {
+            int zero_for_one = PyObject_IsTrue(PyTuple_GET_ITEM(item, 1));
+            if (zero_for_one < 0) return false;
+            event->kind = SWAP;
+            event->zero_for_one = (uint8_t)zero_for_one;
+            return pack_swap(event, PyTuple_GET_ITEM(item, 2), PyTuple_GET_ITEM(item, 3));
+        }
+        case 5:
+            event->kind = LIQUIDITY;
+            return pack_liquidity(event, PyTuple_GET_ITEM(item, 1), PyTuple_GET_ITEM(item, 2), PyTuple_GET_ITEM(item, 3));
+        default: PyErr_SetString(PyExc_TypeError, "an event has 1, 4 or 5 parts"); return false;
+    }
+}
+
+static PyObject *module_pack(PyObject *module, PyObject *items) {
+    (void)module;
+    PyObject *fast = PySequence_Fast(items, "events are wanted"), *packed = NULL;
+    if (fast == NULL) return NULL;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(fast);
+    packed = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(Event));
+    for (Py_ssize_t i = 0; packed != NULL && i < count; i++) {
+        Event event;
+        if (!pack_event(&event, PySequence_Fast_GET_ITEM(fast, i))) {
+            Py_CLEAR(packed);
+            break;
+        }
+        memcpy(PyBytes_AS_STRING(packed) + i * (Py_ssize_t)sizeof event, &event, sizeof event);
+    }
+    Py_DECREF(fast);
+    return packed;
+}
+
+/* --- Batches --------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Fork *forks;
+    Range *ranges;
+    PyObject *cores; /* a list */
+    Py_ssize_t count, taken;
+} Batch;
+
+static bool read_ranges(Batch *batch, PyObject *watched, Py_ssize_t total) {
+    Py_ssize_t at = 0;
+    batch->ranges = PyMem_Calloc(total ? (size_t)total : 1, sizeof *batch->ranges);
+    if (batch->ranges == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < batch->count; i++) {
+        PyObject *list = PyList_GET_ITEM(watched, i);
+        batch->forks[i].ranges = batch->ranges + at;
+        batch->forks[i].range_count = (size_t)PyList_GET_SIZE(list);
+        for (Py_ssize_t j = 0; j < PyList_GET_SIZE(list); j++, at++) {
+            PyObject *lower, *upper;
+            if (!PyArg_ParseTuple(PyList_GET_ITEM(list, j), "OO", &lower, &upper)) return false;
+            if (!read_tick(lower, &batch->ranges[at].lower) || !read_tick(upper, &batch->ranges[at].upper)) return false;
+        }
+    }
+    return true;
+}
+
+static bool watch(Batch *batch, PyObject *watched) {
+    Py_ssize_t total = 0;
+    if (watched == Py_None) return true;
+    if (!PyList_Check(watched) || PyList_GET_SIZE(watched) != batch->count) {
+        PyErr_SetString(PyExc_TypeError, "a list of ranges for every fork is wanted");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < batch->count; i++) {
+        if (!PyList_Check(PyList_GET_ITEM(watched, i))) {
+            PyErr_SetString(PyExc_TypeError, "a list of ranges for every fork is wanted");
+            return false;
+        }
+        total += PyList_GET_SIZE(PyList_GET_ITEM(watched, i));
+    }
+    return read_ranges(batch, watched, total);
+}
+
+/* Mark every pool as busy: nobody else may touch one while the lock is released, not even this batch a second time. */
+static bool take(Batch *batch) {
+    for (; batch->taken < batch->count; batch->taken++) {
+        PyObject *item = PyList_GET_ITEM(batch->cores, batch->taken);
+        if (!PyObject_TypeCheck(item, core_type)) {
+            PyErr_SetString(PyExc_TypeError, "forks are native pools");
+            return false;
+        }
+        Core *core = (Core *)item;
+        if (core->is_busy) {
+            raise_simulation_error("a pool can be in one batch only, and once");
+            return false;
+        }
+        core->is_busy = true;
+        Py_INCREF(item);
+        batch->forks[batch->taken].pool = &core->pool;
+    }
+    return true;
+}
+
+static void release(Batch *batch) {
+    for (Py_ssize_t i = 0; i < batch->taken; i++) {
+        Core *core = (Core *)((char *)batch->forks[i].pool - offsetof(Core, pool));
+        core->is_busy = false;
+        Py_DECREF((PyObject *)core);
+    }
+    PyMem_Free(batch->forks);
+    PyMem_Free(batch->ranges);
+}
+
+static PyObject *report(const Batch *batch) {
+    PyObject *list = PyList_New(batch->count);
+    for (Py_ssize_t i = 0; list != NULL && i < batch->count; i++) {
+        const Fork *fork = &batch->forks[i];
+        if (fork->status == NO_MEMORY) {
+            Py_DECREF(list);
+            return PyErr_NoMemory();
+        }
+        PyObject *entry = Py_BuildValue("nzK", (Py_ssize_t)fork->stopped_at,
+                                        fork->status == OK ? NULL : reason_of(fork->status),
+                                        (unsigned long long)fork->in_range_s);
+        if (entry == NULL) Py_CLEAR(list);
+        else PyList_SET_ITEM(list, i, entry);
+    }
+    return list;
+}
+
+static bool check_buffers(const Batch *batch, Py_ssize_t events, const Py_buffer *fates, const Py_buffer *amounts) {
+    bool fits = fates->len == batch->count * events;
+    if (amounts->buf != NULL) {
+        fits = fits && amounts->len == batch->count * events * 2 * (Py_ssize_t)sizeof(u256);
+        fits = fits && (uintptr_t)amounts->buf % _Alignof(u256) == 0;
+    }
+    if (!fits) PyErr_SetString(PyExc_ValueError, "a buffer has the wrong size");
+    return fits;
+}
+
+static void run_all(const Batch *batch, const Event *events, size_t count, uint8_t *fates, u256 *amounts) {
+    for (Py_ssize_t i = 0; i < batch->count; i++) {
+        size_t offset = (size_t)i * count;
+        run_fork(&batch->forks[i], events, count, fates + offset, amounts == NULL ? NULL : amounts + 2 * offset);
+    }
+}
+
+/* (forks, packed events, watched ranges or None, fates buffer, amounts buffer or None)
+ * -> for every fork (events applied, reason of the revert that stopped it or None, seconds in range) */
+static PyObject *module_run(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *cores, *packed, *watched, *result = NULL;
+    Py_buffer fates = {0}, amounts = {0};
+    Batch batch = {0};
+    if (!PyArg_ParseTuple(args, "O!SOw*z*", &PyList_Type, &cores, &packed, &watched, &fates, &amounts)) return NULL;
+    Py_ssize_t events = PyBytes_GET_SIZE(packed) / (Py_ssize_t)sizeof(Event);
+    const Event *first = (const Event *)(const void *)PyBytes_AS_STRING(packed);
+    batch.cores = cores;
+    batch.count = PyList_GET_SIZE(cores);
+    batch.forks = PyMem_Calloc(batch.count ? (size_t)batch.count : 1, sizeof *batch.forks);
+    if (batch.forks == NULL) {
+        PyErr_NoMemory();
+    } else if (check_buffers(&batch, events, &fates, &amounts) && watch(&batch, watched) && take(&batch)) {
+        Py_BEGIN_ALLOW_THREADS
+        run_all(&batch, first, (size_t)events, fates.buf, amounts.buf);
+        Py_END_ALLOW_THREADS
+        result = report(&batch);
+    }
+    release(&batch);
+    PyBuffer_Release(&fates);
+    if (amounts.obj != NULL) PyBuffer_Release(&amounts);
+    return result;
+}
+
+static PyObject *module_ratio(PyObject *module, PyObject *value) {
+    (void)module;
+    long long tick;
+    if (!read_long(value, MIN_TICK, MAX_TICK, &tick)) return NULL;
+    Price ratio = sqrt_ratio_at_tick((int32_t)tick);
+    return long_of(ratio.w, 3, false);
+}
+
+static PyObject *module_tick(PyObject *module, PyObject *value) {
+    (void)module;
+    Price price;
+    if (!read_price(value, &price)) return NULL;
+    if (price_lt(&price, &MIN_SQRT_RATIO) || !price_lt(&price, &MAX_SQRT_RATIO)) return raise_status(REVERT_R);
+    return PyLong_FromLong(tick_at_sqrt_ratio(&price));
+}
+
+static PyMethodDef methods[] = {
+    {"pack", module_pack, METH_O, "Events as bytes."},
+    {"run", module_run, METH_VARARGS, "A batch of events on many pools."},
+    {"get_sqrt_ratio_at_tick", module_ratio, METH_O, "As TickMath has it."},
+    {"get_tick_at_sqrt_ratio", module_tick, METH_O, "As TickMath has it."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_core", .m_doc = "The native engine.", .m_size = -1, .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL) return NULL;
+    tick_math_prepare();
+    PyObject *type = core_type_new();
+    if (type == NULL || PyModule_AddObjectRef(module, "Core", type) < 0 ||
+        PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(Event)) < 0) {
+        Py_XDECREF(type);
+        Py_DECREF(module);
+        return NULL;
+    }
+    core_type = (PyTypeObject *)type;
+    return module;
+}

@@ -1,0 +1,247 @@
+/* One step of a swap (v3-core SwapMath, SqrtPriceMath): as far as the next price at constant liquidity.
+ *
+ * step_general follows the contract's formulas one by one in any width. step_fast gives the same numbers for prices and
+ * amounts of two limbs, by identities (docs/native.md proves them) that need fewer and shorter divisions. */
+#ifndef TIDELINE_STEP_H
+#define TIDELINE_STEP_H
+
+#include "tick_math.h"
+
+enum { PIPS = 1000000, PIPS_SHIFT = 44 }; /* 2**19 <= PIPS << 44 >> 44 < 2**20: 44 normalises what step_fast divides by */
+
+typedef enum {
+    OK = 0,
+    REVERT_EMPTY, /* no reason given */
+    REVERT_AS,
+    REVERT_LOK,
+    REVERT_SPL,
+    REVERT_TF,
+    REVERT_LS,
+    REVERT_LA,
+    REVERT_LO,
+    REVERT_NP,
+    REVERT_TLU,
+    REVERT_TLM,
+    REVERT_TUM,
+    REVERT_AI,
+    REVERT_R,
+    NO_MEMORY,
+} Status;
+
+typedef struct {
+    Price next;
+    u256 in, out, fee;
+} Step;
+
+typedef struct {
+    u128 next;
+    u128 paid; /* in + fee */
+    u128 out;
+    u128 fee;
+    bool is_whole; /* the target was reached */
+} FastStep;
+
+/* amount is |amount remaining| as uint256. */
+Status step_general(Step *s, const Price *current, const Price *target, u128 liquidity, const u256 *amount, bool exact_in,
+                    uint32_t fee_pips);
+
+/* v3-core SqrtPriceMath.getAmount0Delta, getAmount1Delta for prices in any order; amount 0 needs both above 0. */
+u256 amount0_delta(const Price *a, const Price *b, u128 liquidity, bool round_up);
+u256 amount1_delta(const Price *a, const Price *b, u128 liquidity, bool round_up);
+/* v3-core FullMath.mulDiv(a, b, 2**128) cut to 128 bits: the fees of a position. */
+u128 fees_since(const u256 *growth, const u256 *last, u128 liquidity);
+/* floor(fee * 2**128 / liquidity); false where the contract reverts because it exceeds 256 bits. */
+bool growth_of(u256 *growth, const u256 *fee, u128 liquidity);
+
+/* --- The fast step --------------------------------------------------------------------------------------------------- */
+
+/* floor(a * factor / divisor) for a < 2**127, factor <= 10**6, 2**19 <= divisor < 2**20; false if not below 2**127. */
+static inline bool scale(u128 *quotient, u128 a, u64 factor, u64 divisor, bool round_up) {
+    u128 p0 = (u128)lo64(a) * factor, p1 = (u128)hi64(a) * factor + hi64(p0);
+    u64 x0 = lo64(p0), x1 = lo64(p1), x2 = hi64(p1), rem, low, high;
+    divisor <<= PIPS_SHIFT;
+    x2 = x2 << PIPS_SHIFT | x1 >> (64 - PIPS_SHIFT);
+    x1 = x1 << PIPS_SHIFT | x0 >> (64 - PIPS_SHIFT);
+    x0 <<= PIPS_SHIFT;
+    if (x2 >= divisor) return false;
+    high = div_2by1(x2, x1, divisor, &rem);
+    low = div_2by1(rem, x0, divisor, &rem);
+    *quotient = make128(high, low) + (round_up && rem != 0);
+    return *quotient >> 127 == 0;
+}
+
+static inline void shift_left_96(u64 *r6, const u64 *a4) {
+    r6[0] = 0;
+    r6[1] = a4[0] << 32;
+    r6[2] = a4[0] >> 32 | a4[1] << 32;
+    r6[3] = a4[1] >> 32 | a4[2] << 32;
+    r6[4] = a4[2] >> 32 | a4[3] << 32;
+    r6[5] = a4[3] >> 32;
+}
+
+/* a (4 limbs) / 2**96; false if it needs more than 127 bits. */
+static inline bool shift_right_96(u128 *r, const u64 *a, bool round_up) {
+    if (a[3] >> 31 != 0) return false;
+    *r = make128(a[2] >> 32 | a[3] << 32, a[1] >> 32 | a[2] << 32);
+    *r += round_up && (a[0] != 0 || (a[1] & 0xFFFFFFFFu) != 0);
+    return *r >> 127 == 0;
+}
+
+/* token0 between two prices: liquidity * distance * 2**96 / (a * b); `product` is liquidity * distance. */
+static inline bool token0_between(u128 *amount, const u64 *product, u128 a, u128 b, bool round_up) {
+    u64 n[6], d[4], rest[4];
+    int shift;
+    shift_left_96(n, product);
+    mul_2x2(d, a, b);
+    if (!div_6by4(amount, rest, &shift, n, d)) return false;
+    *amount += round_up && (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
+    return *amount >> 127 == 0;
+}
+
+/* The amounts of a step that reaches its target. */
+static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liquidity, uint32_t fee_pips) {
+    bool falls = target < current;
+    u128 amount0, amount1, in;
+    u64 product[4];
+    mul_2x2(product, liquidity, falls ? current - target : target - current);
+    if (!shift_right_96(&amount1, product, !falls)) return false;
+    if (!token0_between(&amount0, product, current, target, falls)) return false;
+    in = falls ? amount0 : amount1;
+    s->out = falls ? amount1 : amount0;
+    if (!scale(&s->fee, in, fee_pips, PIPS - fee_pips, true)) return false;
+    s->paid = in + s->fee;
+    s->next = target;
+    s->is_whole = true;
+    return true;
+}
+
+/* Whether amount * x >= liquidity * y (x, y: the prices' part), exactly; doubles decide unless they are too close. */
+bool reaches_exactly(u128 amount, u128 liquidity, u128 current, u128 target, bool is_token0);
+
+static inline bool reaches(u128 amount, u128 liquidity, u128 current, u128 target, bool is_token0) {
+    static const double Q96 = 79228162514264337593543950336.0;
+    u128 distance = current > target ? current - target : target - current;
+    double has = double128(amount), needs = double128(liquidity) * double128(distance);
+    if (is_token0) {
+        has *= double128(current) * double128(target);
+        needs *= Q96;
+    } else {
+        has *= Q96;
+    }
+    if (has < needs * (1 - 1e-12)) return false;
+    if (has > needs * (1 + 1e-12)) return true;
+    return reaches_exactly(amount, liquidity, current, target, is_token0);
+}
+
+/* token0 paid in; `amount` already without the fee. in = amount - floor(rest / (current * next)). */
+static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity, u128 remaining, u128 amount) {
+    u64 n[6], d[4], m[4], product[4];
+    u128 distance, surplus;
+    u256 rest, step;
+    int shift;
+    mul_2x2(m, amount, current);
+    mul_4x2(n, m, current);
+    u64 c = add_to(&d[0], m[0], 0, 0);
+    c = add_to(&d[1], m[1], lo64(liquidity) << 32, c);
+    c = add_to(&d[2], m[2], lo64(liquidity) >> 32 | hi64(liquidity) << 32, c);
+    add_to(&d[3], m[3], hi64(liquidity) >> 32, c);
+    if (!div_6by4(&distance, rest.w, &shift, n, d)) return false;
+    shift_right(rest.w, shift);
+    s->next = current - distance;
+    mul_2x2(step.w, current, s->next);
+    s->fee = remaining - amount;
+    if (UNLIKELY(!u256_lt(&rest, &step))) {
+        memcpy(n, rest.w, sizeof rest.w);
+        n[4] = n[5] = 0;
+        if (!div_6by4(&surplus, rest.w, &shift, n, step.w)) return false;
+        s->fee += surplus;
+    }
+    s->paid = remaining;
+    mul_2x2(product, liquidity, distance);
+    return shift_right_96(&s->out, product, false);
+}
+
+/* amount * 2**96 = liquidity * distance + rest, so liquidity * distance needs no multiplication. */
+static inline void product_of(u64 *product, u128 amount, u128 rest) {
+    u64 x[6];
+    shift_2to6(x, amount, 96);
+    u64 b = sub_to(&product[0], x[0], lo64(rest), 0);
+    b = sub_to(&product[1], x[1], hi64(rest), b);
+    b = sub_to(&product[2], x[2], 0, b);
+    sub_to(&product[3], x[3], 0, b);
+}
+
+/* token1 paid in; `amount` already without the fee. in = amount - floor(rest / 2**96). */
+static inline bool partial_in_rising(FastStep *s, u128 current, const Divisor *liquidity, u128 remaining, u128 amount) {
+    u64 q[4], product[4];
+    u128 rest = div_shifted(q, amount, 96, liquidity);
+    s->next = current + make128(q[1], q[0]);
+    s->fee = remaining - amount + (rest >> 96);
+    s->paid = remaining;
+    product_of(product, amount, rest);
+    return token0_between(&s->out, product, current, s->next, false);
+}
+
+/* token1 asked for: the price falls by ceil(amount * 2**96 / liquidity), which pays out the amount or more: capped. */
+static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const Divisor *liquidity, u128 amount,
+                                       uint32_t fee_pips) {
+    u64 q[4], product[4];
+    u128 in, rest = div_shifted(q, amount, 96, liquidity);
+    u128 distance = make128(q[1], q[0]) + (rest != 0);
+    s->next = current - distance;
+    s->out = amount;
+    mul_2x2(product, l, distance);
+    if (!token0_between(&in, product, current, s->next, true)) return false;
+    if (!scale(&s->fee, in, fee_pips, PIPS - fee_pips, true)) return false;
+    s->paid = in + s->fee;
+    return true;
+}
+
+/* token0 asked for: the price rises by ceil(amount * P * P / (L * 2**96 - amount * P)); capped as above. */
+static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 amount, uint32_t fee_pips) {
+    u64 n[6], d[4], m[4], product[4], rest[4];
+    u128 in, distance;
+    int shift;
+    mul_2x2(m, amount, current);
+    mul_4x2(n, m, current);
+    u64 b = sub_to(&d[0], 0, m[0], 0);
+    b = sub_to(&d[1], lo64(l) << 32, m[1], b);
+    b = sub_to(&d[2], lo64(l) >> 32 | hi64(l) << 32, m[2], b);
+    sub_to(&d[3], hi64(l) >> 32, m[3], b);
+    if (!div_6by4(&distance, rest, &shift, n, d)) return false;
+    distance += (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
+    s->next = current + distance;
+    s->out = amount;
+    mul_2x2(product, l, distance);
+    if (!shift_right_96(&in, product, true)) return false;
+    if (!scale(&s->fee, in, fee_pips, PIPS - fee_pips, true)) return false;
+    s->paid = in + s->fee;
+    return true;
+}
+
+/* A step that stops short of its target: it spends or pays out all that remains. `amount`: without the fee. */
+static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Divisor *liquidity_divisor, u128 remaining,
+                                u128 amount, bool exact_in, bool zero_for_one, uint32_t fee_pips) {
+    s->is_whole = false;
+    if (exact_in)
+        return zero_for_one ? partial_in_falling(s, current, liquidity, remaining, amount)
+                            : partial_in_rising(s, current, liquidity_divisor, remaining, amount);
+    return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fee_pips)
+                        : partial_out_rising(s, current, liquidity, amount, fee_pips);
+}
+
+/* remaining < 2**127, liquidity > 0, fee_pips <= PIPS - 2**19. Returns false where a number does not fit: then
+ * step_general serves. `liquidity_divisor` is made of `liquidity`. */
+static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Divisor *liquidity_divisor,
+                             u128 remaining, bool exact_in, bool zero_for_one, uint32_t fee_pips) {
+    u128 amount = remaining;
+    if (exact_in && !scale(&amount, remaining, PIPS - fee_pips, PIPS, false)) return false;
+    /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
+    if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {
+        if (!whole_step(s, current, target, liquidity, fee_pips)) return false;
+        /* amount + 1 = x exactly: `reaches` is >= and the contract's condition >. */
+        if (exact_in || LIKELY(s->out <= remaining)) return true;
+    }
+    return partial_step(s, current, liquidity, liquidity_divisor, remaining, amount, exact_in, zero_for_one, fee_pips);
+}
+#endif

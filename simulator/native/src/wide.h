@@ -1,0 +1,285 @@
+/* Integers wider than a register: 128 bits by the compiler, 256 and more by limbs of 64 bits, least significant first.
+ *
+ * Nothing here allocates, fails or depends on the sign of a shift. Divisors of the two fast divisions are normalised
+ * (their highest bit set) together with the numerator, which leaves quotients unchanged. */
+#ifndef TIDELINE_WIDE_H
+#define TIDELINE_WIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint64_t u64;
+__extension__ typedef unsigned __int128 u128;
+__extension__ typedef __int128 i128;
+
+typedef struct {
+    u64 w[4];
+} u256;
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+static inline u64 lo64(u128 x) { return (u64)x; }
+static inline u64 hi64(u128 x) { return (u64)(x >> 64); }
+static inline u128 make128(u64 hi, u64 lo) { return (u128)hi << 64 | lo; }
+
+/* --- Doubles: an estimate good to a few units in the 53rd bit ----------------------------------------------------- */
+
+static inline double double64(u64 x) {
+    /* Two halves below 2**63, since the signed conversion is the one every processor has. */
+    return (double)(int64_t)(x >> 1) * 2.0 + (double)(int64_t)(x & 1);
+}
+static inline double double128(u128 x) { return double64(hi64(x)) * 18446744073709551616.0 + double64(lo64(x)); }
+
+/* --- 256 bits, modulo 2**256 -------------------------------------------------------------------------------------- */
+
+static inline u256 u256_of(u128 x) { return (u256){{lo64(x), hi64(x), 0, 0}}; }
+
+static inline u64 add_to(u64 *r, u64 a, u64 b, u64 carry) {
+    u128 s = (u128)a + b + carry;
+    *r = (u64)s;
+    return (u64)(s >> 64);
+}
+
+static inline u64 sub_to(u64 *r, u64 a, u64 b, u64 borrow) {
+    u128 d = (u128)a - b - borrow;
+    *r = (u64)d;
+    return (u64)(d >> 64) & 1;
+}
+
+static inline u64 u256_add(u256 *r, const u256 *a, const u256 *b) {
+    u64 c = add_to(&r->w[0], a->w[0], b->w[0], 0);
+    c = add_to(&r->w[1], a->w[1], b->w[1], c);
+    c = add_to(&r->w[2], a->w[2], b->w[2], c);
+    return add_to(&r->w[3], a->w[3], b->w[3], c);
+}
+
+static inline u64 u256_sub(u256 *r, const u256 *a, const u256 *b) {
+    u64 c = sub_to(&r->w[0], a->w[0], b->w[0], 0);
+    c = sub_to(&r->w[1], a->w[1], b->w[1], c);
+    c = sub_to(&r->w[2], a->w[2], b->w[2], c);
+    return sub_to(&r->w[3], a->w[3], b->w[3], c);
+}
+
+static inline bool u256_is_zero(const u256 *a) { return (a->w[0] | a->w[1] | a->w[2] | a->w[3]) == 0; }
+static inline bool u256_eq(const u256 *a, const u256 *b) {
+    return ((a->w[0] ^ b->w[0]) | (a->w[1] ^ b->w[1]) | (a->w[2] ^ b->w[2]) | (a->w[3] ^ b->w[3])) == 0;
+}
+static inline bool u256_lt(const u256 *a, const u256 *b) {
+    u256 d;
+    return u256_sub(&d, a, b) != 0;
+}
+static inline u256 u256_neg(const u256 *a) {
+    u256 zero = {{0, 0, 0, 0}}, r;
+    u256_sub(&r, &zero, a);
+    return r;
+}
+static inline bool u256_fits127(const u256 *a) { return (a->w[3] | a->w[2] | a->w[1] >> 63) == 0; }
+static inline u128 u256_low(const u256 *a) { return make128(a->w[1], a->w[0]); }
+
+/* --- Any length: plain and slow, for what is rare ------------------------------------------------------------------- */
+
+int wide_cmp(const u64 *a, const u64 *b, int n);
+void wide_mul(u64 *r, const u64 *a, int na, const u64 *b, int nb);
+/* q (nn limbs) = floor(num / den), rem (nd limbs); den is not 0. Either result may be NULL. nn, nd at most 12. */
+void wide_divrem(u64 *q, u64 *rem, const u64 *num, int nn, const u64 *den, int nd);
+bool wide_increment(u64 *a, int n);
+
+/* --- Products of fixed size ------------------------------------------------------------------------------------------ */
+
+/* r (4 limbs) = a * b */
+static inline void mul_2x2(u64 *r, u128 a, u128 b) {
+    u128 p00 = (u128)lo64(a) * lo64(b), p01 = (u128)lo64(a) * hi64(b);
+    u128 p10 = (u128)hi64(a) * lo64(b), p11 = (u128)hi64(a) * hi64(b);
+    u128 middle = p01 + hi64(p00), carry = p10 + lo64(middle);
+    u128 top = p11 + hi64(middle) + hi64(carry);
+    r[0] = lo64(p00);
+    r[1] = lo64(carry);
+    r[2] = lo64(top);
+    r[3] = hi64(top);
+}
+
+/* r (6 limbs) = a (4 limbs) * b */
+static inline void mul_4x2(u64 *r, const u64 *a, u128 b) {
+    u64 low[4], high[4], c;
+    mul_2x2(low, make128(a[1], a[0]), b);
+    mul_2x2(high, make128(a[3], a[2]), b);
+    r[0] = low[0];
+    r[1] = low[1];
+    c = add_to(&r[2], low[2], high[0], 0);
+    c = add_to(&r[3], low[3], high[1], c);
+    c = add_to(&r[4], high[2], 0, c);
+    r[5] = high[3] + c;
+}
+
+/* --- Division by one and two limbs ----------------------------------------------------------------------------------- */
+
+/* floor((hi, lo) / d) for hi < d. */
+static inline u64 div_2by1(u64 hi, u64 lo, u64 d, u64 *rem) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    u64 q, r;
+    __asm__("divq %4" : "=a"(q), "=d"(r) : "0"(lo), "1"(hi), "r"(d) : "cc");
+    *rem = r;
+    return q;
+#else
+    u128 n = make128(hi, lo);
+    u64 q = (u64)(n / d);
+    *rem = (u64)(n - (u128)q * d);
+    return q;
+#endif
+}
+
+/* A divisor of two limbs, normalised, with floor((2**192 - 1) / d) - 2**64. */
+typedef struct {
+    u64 d1, d0, inverse;
+    int shift;
+} Divisor;
+
+static inline u64 inverse_of(u64 d1, u64 d0) {
+    u64 unused, v = div_2by1(~d1, ~(u64)0, d1, &unused);
+    /* The corrections are as likely as not, so they are masks: a branch would be guessed wrong half of the time. */
+    u64 p = d1 * v + d0;
+    u64 once = -(u64)(p < d0), twice = once & -(u64)(p >= d1);
+    v += once + twice;
+    p -= (d1 & once) + (d1 & twice);
+    u128 t = (u128)v * d0;
+    p += hi64(t);
+    once = -(u64)(p < hi64(t));
+    twice = once & -(u64)(make128(p, lo64(t)) >= make128(d1, d0));
+    v += once + twice;
+    return v;
+}
+
+/* d > 0 */
+static inline Divisor divisor_of(u128 d) {
+    int shift = hi64(d) ? __builtin_clzll(hi64(d)) : 64 + __builtin_clzll(lo64(d));
+    d <<= shift;
+    return (Divisor){hi64(d), lo64(d), inverse_of(hi64(d), lo64(d)), shift};
+}
+
+/* One digit: floor((*rem, u0) / d) for *rem < d; *rem becomes the remainder. */
+static inline u64 div_3by2(u128 *rem, u64 u0, u64 d1, u64 d0, u64 inverse) {
+    u128 d = make128(d1, d0);
+    u128 q = (u128)inverse * hi64(*rem) + *rem;
+    u64 q1 = hi64(q) + 1;
+    u128 r = make128(lo64(*rem) - hi64(q) * d1, u0) - (u128)d0 * hi64(q) - d;
+    u64 mask = -(u64)(hi64(r) >= lo64(q));
+    q1 += mask;
+    r += make128(d1 & mask, d0 & mask);
+    if (UNLIKELY(r >= d)) {
+        q1++;
+        r -= d;
+    }
+    *rem = r;
+    return q1;
+}
+
+/* x (6 limbs) = a << s, s < 256 */
+static inline void shift_2to6(u64 *x, u128 a, int s) {
+    int limbs = s >> 6, bits = s & 63;
+    u64 a0 = lo64(a) << bits;
+    u64 a1 = bits ? (u64)(a >> (64 - bits)) : hi64(a);
+    u64 a2 = bits ? hi64(a) >> (64 - bits) : 0;
+    x[0] = x[1] = x[2] = x[3] = x[4] = x[5] = 0;
+    x[limbs] = a0;
+    x[limbs + 1] = a1;
+    x[limbs + 2] = a2;
+}
+
+/* q (4 limbs) = floor((a << k) / d), k at most 128; the quotient must be below 2**256. Returns the remainder. */
+static inline u128 div_shifted(u64 *q, u128 a, int k, const Divisor *d) {
+    u64 x[6];
+    u128 rem;
+    shift_2to6(x, a, k + d->shift);
+    q[3] = q[2] = 0;
+    rem = make128(x[3], x[2]);
+    if (UNLIKELY((x[4] | x[5]) != 0 || rem >= make128(d->d1, d->d0))) {
+        rem = make128(x[5], x[4]);
+        q[3] = div_3by2(&rem, x[3], d->d1, d->d0, d->inverse);
+        q[2] = div_3by2(&rem, x[2], d->d1, d->d0, d->inverse);
+    }
+    q[1] = div_3by2(&rem, x[1], d->d1, d->d0, d->inverse);
+    q[0] = div_3by2(&rem, x[0], d->d1, d->d0, d->inverse);
+    return rem >> d->shift;
+}
+
+static inline void shift_left(u64 *x, int n, int bits) {
+    if (bits == 0) return;
+    for (int i = n - 1; i > 0; i--) x[i] = x[i] << bits | x[i - 1] >> (64 - bits);
+    x[0] <<= bits;
+}
+
+/* --- Six limbs by four, quotient of two ------------------------------------------------------------------------------ */
+
+/* One digit of n / d: n has five limbs, d four and normalised, n < d * 2**64. n[0..3] becomes the remainder. */
+static inline u64 div_digit(u64 *n, const u64 *d, u64 inverse) {
+    u128 top = make128(d[3], d[2]), rem = make128(n[4], n[3]);
+    u64 q, carry = 0;
+    if (UNLIKELY(rem >= top)) {
+        /* Equal, since n < d * 2**64: the digit is 2**64 - 1 or less, and what it leaves of the top is top + n[2]. */
+        q = ~(u64)0;
+        rem = top + n[2];
+        carry = rem < top;
+    } else {
+        q = div_3by2(&rem, n[2], d[3], d[2], inverse);
+    }
+    u128 p0 = (u128)q * d[0], p1 = (u128)q * d[1] + hi64(p0);
+    u64 borrow = sub_to(&n[0], n[0], lo64(p0), 0);
+    borrow = sub_to(&n[1], n[1], lo64(p1), borrow);
+    borrow = sub_to(&n[2], lo64(rem), hi64(p1), borrow);
+    borrow = sub_to(&n[3], hi64(rem), 0, borrow);
+    while (UNLIKELY(borrow > carry)) {
+        u64 c = add_to(&n[0], n[0], d[0], 0);
+        c = add_to(&n[1], n[1], d[1], c);
+        c = add_to(&n[2], n[2], d[2], c);
+        c = add_to(&n[3], n[3], d[3], c);
+        q--;
+        borrow -= c;
+    }
+    return q;
+}
+
+/* (high, low) << bits, the upper limb; bits < 64 */
+static inline u64 shift_pair(u64 high, u64 low, int bits) { return high << bits | low >> 1 >> (63 - bits); }
+
+/* *q = floor(n / d), n of 6 limbs and d of 4, not 0. Returns false, with nothing promised, when the quotient needs more
+ * than two limbs. `rest` becomes the remainder times 2**shift, of which the shift is returned through `shift`. */
+static inline bool div_6by4(u128 *q, u64 *rest, int *shift, const u64 *n, const u64 *d) {
+    u64 n0 = n[0], n1 = n[1], n2 = n[2], n3 = n[3], n4 = n[4], n5 = n[5];
+    u64 d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
+    *shift = 0;
+    while (d3 == 0) {
+        if (n5 != 0) return false;
+        n5 = n4, n4 = n3, n3 = n2, n2 = n1, n1 = n0, n0 = 0;
+        d3 = d2, d2 = d1, d1 = d0, d0 = 0;
+        *shift += 64;
+    }
+    int bits = __builtin_clzll(d3);
+    if (n5 >> 1 >> (63 - bits) != 0) return false;
+    *shift += bits;
+    u64 top[6] = {n0 << bits,
+                  shift_pair(n1, n0, bits),
+                  shift_pair(n2, n1, bits),
+                  shift_pair(n3, n2, bits),
+                  shift_pair(n4, n3, bits),
+                  shift_pair(n5, n4, bits)};
+    u64 by[4] = {d0 << bits, shift_pair(d1, d0, bits), shift_pair(d2, d1, bits), shift_pair(d3, d2, bits)};
+    u128 n_head = make128(top[5], top[4]), d_head = make128(by[3], by[2]);
+    if (n_head > d_head) return false;
+    if (UNLIKELY(n_head == d_head && make128(top[3], top[2]) >= make128(by[1], by[0]))) return false;
+    u64 inverse = inverse_of(by[3], by[2]);
+    u64 high = div_digit(top + 1, by, inverse);
+    u64 low = div_digit(top, by, inverse);
+    *q = make128(high, low);
+    for (int i = 0; i < 4; i++) rest[i] = top[i];
+    return true;
+}
+
+/* a (4 limbs) >> shift, shift < 256 */
+static inline void shift_right(u64 *a, int shift) {
+    for (; shift >= 64; shift -= 64) a[0] = a[1], a[1] = a[2], a[2] = a[3], a[3] = 0;
+    for (int i = 0; i < 3; i++) a[i] = a[i] >> shift | a[i + 1] << 1 << (63 - shift);
+    a[3] >>= shift;
+}
+#endif

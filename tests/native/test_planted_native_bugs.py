@@ -1,0 +1,104 @@
+"""The comparison of the engines can fail: it finds every one of these bugs, planted in the C source and compiled."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from support.engine_duel import fight_engines, probe_engines, replayed_engines
+
+pytest.importorskip("simulator.native._core", reason="there was no compiler")
+COMPILER = shutil.which("cc") or ""
+if not COMPILER:
+    pytest.skip("there is no compiler now", allow_module_level=True)
+
+import simulator.native.pool  # noqa: E402 only where the extension exists
+
+BUDGET = 900  # walks; most bugs need fewer than thirty
+SOURCE = Path(simulator.native.pool.__file__).parent / "src"
+
+
+class Bug(NamedTuple):
+    """A wrong piece of one file."""
+
+    file: str
+    right: str
+    wrong: str
+
+
+BUGS = {
+    "a short step forgets what rounding leaves over": Bug("step.h", "s->fee += surplus;", ""),
+    "a rising step forgets what rounding leaves over": Bug("step.h", "amount + (rest >> 96)", "amount"),
+    "an output moves the price too little": Bug("step.h", "make128(q[1], q[0]) + (rest != 0)", "make128(q[1], q[0])"),
+    "a whole step counts as reached when it is one unit short": Bug(
+        "step.h", "if (exact_in || LIKELY(s->out <= remaining)) return true;", "return true;"
+    ),
+    "doubles decide what is too close for them": Bug(
+        "step.h", "return reaches_exactly(amount, liquidity, current, target, is_token0);", "return true;"
+    ),
+    "token0 is not rounded up": Bug("step.h", "*amount += round_up && (rest[0]", "*amount += 0 && (rest[0]"),
+    "a fee is not rounded up": Bug("step.h", "+ (round_up && rem != 0);", ";"),
+    "the second correction of a digit is missing": Bug("wide.h", "    if (UNLIKELY(r >= d)) {", "    if (0) {"),
+    "an inverse is one too large": Bug("wide.h", "    v += once + twice;\n    p -=", "    p -="),
+    "a segment is remembered for any liquidity": Bug("pool.c", " || s->liquidity != r->liquidity", ""),
+    "a segment is remembered for any fee": Bug("pool.c", "if (s->key != r->key || ", "if (s->key == 0 || "),
+    "a remembered segment ignores the limit": Bug("pool.c", "b->is_segment && !is_limited &&", "b->is_segment &&"),
+    "a remembered segment is crossed by too small an amount": Bug(
+        "pool.c", "if (u256_lt(&r->remaining, r->exact_in ? &paid : &out)) return false;", ""
+    ),
+    "the boundaries below are those of another word": Bug("pool.c", "larger(below.tick, last)", "below.tick"),
+    "the boundaries above are those of another word": Bug("pool.c", "smaller(above.tick, first + word)", "above.tick"),
+    "a divisor outlives its liquidity": Bug(
+        "state.h", "p->divisor_liquidity != liquidity ||", "!p->divisor_liquidity ||"
+    ),
+    "the protocol's share stays in the growth": Bug("pool.c", "div_shifted(q, s.fee - share,", "div_shifted(q, s.fee,"),
+    "an unmoved tick is recomputed": Bug("pool.c", "s.next == current ? p->tick :", ""),
+    "a crossing takes the growth of the swap's end": Bug("pool.c", "&scratch->growths[i], &now", "&o->growth, &now"),
+    "the oracle is written a second time": Bug("pool.c", "if (is_new) write", "write"),
+    "a tick made at the price takes no growth": Bug("liquidity.c", "number <= p->tick", "number < p->tick"),
+    "a removed tick leaves the others in place": Bug(
+        "table.c", "order->slots + index + 1, after", "order->slots + index, after"
+    ),
+}
+
+
+def mutant(bug: Bug, where: Path) -> Any:
+    """Compile the engine with a bug and return its pool class."""
+    shutil.copytree(SOURCE, where / "src")
+    path = where / "src" / bug.file
+    text = path.read_text()
+    assert text.count(bug.right) == 1, f"{bug.file} has {text.count(bug.right)} times {bug.right!r}"
+    path.write_text(text.replace(bug.right, bug.wrong))
+    library = where / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
+    sources = sorted(map(str, (where / "src").glob("*.c")))
+    include = f"-I{sysconfig.get_paths()['include']}"
+    command = [COMPILER, "-std=c11", "-O1", "-w", "-fPIC", "-shared", include, *sources, "-lm", "-o", str(library)]
+    subprocess.run(command, check=True)
+    loader = importlib.machinery.ExtensionFileLoader("simulator.native._core", str(library))
+    spec = importlib.util.spec_from_file_location("simulator.native._core", library, loader=loader)
+    assert spec is not None
+    return importlib.util.module_from_spec(spec)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = mutant(BUGS[name], tmp_path)
+    monkeypatch.setitem(sys.modules, "simulator.native._core", core)
+    spec = importlib.util.spec_from_file_location("mutant_pool", simulator.native.pool.__file__)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if probe_engines(module.NativePool) is not None:
+        return
+    defeat = next((found for i in range(BUDGET) if (found := fight_engines(module.NativePool, 7, i)) is not None), None)
+    assert defeat is not None
+    arguments = defeat.fee_pips, defeat.tick_spacing, defeat.operations
+    assert replayed_engines(module.NativePool, *arguments) == defeat.difference
+    assert replayed_engines(simulator.native.pool.NativePool, *arguments) is None
