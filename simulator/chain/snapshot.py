@@ -24,6 +24,7 @@ from simulator.chain.abi import (
 )
 from simulator.chain.blocks import Header
 from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc
+from simulator.fee_policy import UNISWAP_V3
 from simulator.market import MarketInfo
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
 from simulator.pool_snapshot import check_snapshot
@@ -131,7 +132,7 @@ def _reading(state: _State, info: MarketInfo, header: Header, vault: VaultQuery 
         fee_protocol=unsigned(raw.fee_protocol, 8),
         ticks=state.ticks,
     )
-    check_snapshot(snapshot)
+    check_snapshot(snapshot, UNISWAP_V3)
     if vault is None:
         return Reading(snapshot, None)
     # A position without liquidity earns nothing and cannot be closed; what it is still owed stays out of the round.
