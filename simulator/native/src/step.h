@@ -89,12 +89,13 @@ static inline bool shift_right_96(u128 *r, const u64 *a, bool round_up) {
 
 /* token0 between two prices: liquidity * distance * 2**96 / (a * b); `product` is liquidity * distance. */
 static inline bool token0_between(u128 *amount, const u64 *product, u128 a, u128 b, bool round_up) {
-    u64 n[6], d[4], rest[4];
+    u64 n[6], d[4];
+    u256 rest;
     int shift;
     shift_left_96(n, product);
     mul_2x2(d, a, b);
-    if (!div_6by4(amount, rest, &shift, n, d)) return false;
-    *amount += round_up && (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
+    if (!div_6by4(amount, &rest, &shift, n, d)) return false;
+    *amount += round_up && !u256_is_zero(&rest);
     return *amount >> 127 == 0;
 }
 
@@ -141,11 +142,12 @@ static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity,
     int shift;
     mul_2x2(m, amount, current);
     mul_4x2(n, m, current);
-    u64 c = add_to(&d[0], m[0], 0, 0);
-    c = add_to(&d[1], m[1], lo64(liquidity) << 32, c);
-    c = add_to(&d[2], m[2], lo64(liquidity) >> 32 | hi64(liquidity) << 32, c);
-    add_to(&d[3], m[3], hi64(liquidity) >> 32, c);
-    if (!div_6by4(&distance, rest.w, &shift, n, d)) return false;
+    u128 middle = make128(m[2], m[1]) + (liquidity << 32);
+    d[0] = m[0];
+    d[1] = lo64(middle);
+    d[2] = hi64(middle);
+    d[3] = m[3] + (u64)(liquidity >> 96) + (middle < liquidity << 32);
+    if (!div_6by4(&distance, &rest, &shift, n, d)) return false;
     shift_right(rest.w, shift);
     s->next = current - distance;
     mul_2x2(step.w, current, s->next);
@@ -153,7 +155,7 @@ static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity,
     if (UNLIKELY(!u256_lt(&rest, &step))) {
         memcpy(n, rest.w, sizeof rest.w);
         n[4] = n[5] = 0;
-        if (!div_6by4(&surplus, rest.w, &shift, n, step.w)) return false;
+        if (!div_6by4(&surplus, &rest, &shift, n, step.w)) return false;
         s->fee += surplus;
     }
     s->paid = remaining;
@@ -199,7 +201,8 @@ static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const 
 
 /* token0 asked for: the price rises by ceil(amount * P * P / (L * 2**96 - amount * P)); capped as above. */
 static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 amount, uint32_t fee_pips) {
-    u64 n[6], d[4], m[4], product[4], rest[4];
+    u64 n[6], d[4], m[4], product[4];
+    u256 rest;
     u128 in, distance;
     int shift;
     mul_2x2(m, amount, current);
@@ -208,8 +211,8 @@ static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 am
     b = sub_to(&d[1], lo64(l) << 32, m[1], b);
     b = sub_to(&d[2], lo64(l) >> 32 | hi64(l) << 32, m[2], b);
     sub_to(&d[3], hi64(l) >> 32, m[3], b);
-    if (!div_6by4(&distance, rest, &shift, n, d)) return false;
-    distance += (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
+    if (!div_6by4(&distance, &rest, &shift, n, d)) return false;
+    distance += !u256_is_zero(&rest);
     s->next = current + distance;
     s->out = amount;
     mul_2x2(product, l, distance);
