@@ -13,7 +13,7 @@ async function main(text) {
   const provider = new TickListDataProvider(ticks, 60)
   let pool = new Pool(token0, token1, question.fee, question.sqrtPrice, question.liquidity, question.tick, provider)
   const outcomes = []
-  const begin = process.hrtime.bigint()
+  const begin = process.cpuUsage()
   for (const [zeroForOne, amountSpecified] of question.swaps) {
     const amount = JSBI.BigInt(amountSpecified)
     if (JSBI.greaterThan(amount, JSBI.BigInt(0))) {
@@ -28,7 +28,8 @@ async function main(text) {
       pool = next
     }
   }
-  const seconds = Number(process.hrtime.bigint() - begin) / 1e9
+  const used = process.cpuUsage(begin)
+  const seconds = (used.user + used.system) / 1e6
   const amounts = outcomes.map(([zeroForOne, paid, received]) =>
     zeroForOne ? [String(paid), '-' + received] : ['-' + received, String(paid)])
   const end = { sqrtPrice: String(pool.sqrtRatioX96), tick: pool.tickCurrent, liquidity: String(pool.liquidity) }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ def use_native_pools() -> None:
 def pytest_configure_node(node: Any) -> None:
     """xdist's hook: hand the seed to a worker."""
     node.workerinput["fuzz_seed"] = node.config.option.fuzz_seed
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, on the native engine, the families that only the Python engine knows."""
+    of_python = collection_path.name.startswith(("test_slipstream", "test_fee_policy"))
+    return True if of_python and config.option.engine == "native" else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:

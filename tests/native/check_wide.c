@@ -34,14 +34,14 @@ static bool check_plain(const u64 *n, const u64 *d, const u64 *q, const u64 *r) 
 }
 
 static bool check_six_by_four(const u64 *n, const u64 *d, const u64 *q, const u64 *r) {
-    u64 rest[4];
+    u256 rest;
     u128 quotient;
     int shift;
-    bool fits = div_6by4(&quotient, rest, &shift, n, d);
+    bool fits = div_6by4(&quotient, &rest, &shift, n, d);
     if (fits != ((q[2] | q[3] | q[4] | q[5]) == 0)) return false;
     if (!fits) return true;
-    shift_right(rest, shift);
-    return quotient == make128(q[1], q[0]) && wide_cmp(rest, r, 4) == 0;
+    shift_right(rest.w, shift);
+    return quotient == make128(q[1], q[0]) && wide_cmp(rest.w, r, 4) == 0;
 }
 
 static bool check_shifted(u128 a, u128 by, int k) {

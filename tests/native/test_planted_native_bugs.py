@@ -43,7 +43,7 @@ BUGS = {
     "doubles decide what is too close for them": Bug(
         "step.h", "return reaches_exactly(amount, liquidity, current, target, is_token0);", "return true;"
     ),
-    "token0 is not rounded up": Bug("step.h", "*amount += round_up && (rest[0]", "*amount += 0 && (rest[0]"),
+    "token0 is not rounded up": Bug("step.h", "*amount += round_up && ", "*amount += 0 && "),
     "a fee is not rounded up": Bug("step.h", "+ (round_up && rem != 0);", ";"),
     "the second correction of a digit is missing": Bug("wide.h", "    if (UNLIKELY(r >= d)) {", "    if (0) {"),
     "an inverse is one too large": Bug("wide.h", "    v += once + twice;\n    p -=", "    p -="),

@@ -197,7 +197,7 @@ static inline bool quick_step(Run *r, Pool *p, const Price *target, const Bounda
     if ((r->price.w[2] | target->w[2]) != 0 || !r->fast_fee || !u256_fits127(&r->remaining)) return false;
     const Divisor *divisor = divisor_for(p, r->liquidity);
     if (!step_fast(&s, price_low(&r->price), price_low(target), r->liquidity, divisor, u256_low(&r->remaining),
-                   r->exact_in, r->zero_for_one, p->fee_pips))
+                   r->exact_in, r->zero_for_one, &p->fees))
         return false;
     u128 share = r->fee_protocol ? divide_small(s.fee, r->fee_protocol) : 0;
     div_shifted(q, s.fee - share, 128, divisor);
@@ -301,17 +301,17 @@ static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exac
                                const Price *limit) {
     FastStep s;
     u64 q[4];
-    if (p->price.w[2] != 0 || p->liquidity == 0 || p->fee_pips > PIPS - (1 << 19) || !u256_fits127(specified)) return false;
+    if (p->price.w[2] != 0 || p->liquidity == 0 || p->fee_pips > MOST_FAST_FEE || !u256_fits127(specified)) return false;
     const Cell *cell = cell_of(p);
     const Price *boundary = zero_for_one ? &cell->below : &cell->above;
     const Price *target = (zero_for_one ? price_lt(boundary, limit) : price_lt(limit, boundary)) ? limit : boundary;
     if (target->w[2] != 0) return false;
     u128 remaining = u256_low(specified), amount = remaining, current = price_low(&p->price);
-    if (exact_in && !scale(&amount, remaining, PIPS - p->fee_pips, PIPS, false)) return false;
+    if (exact_in && !scale(&amount, remaining, PIPS - p->fee_pips, &p->fees.pips, false)) return false;
     if (reaches(exact_in ? amount : amount + 1, p->liquidity, current, price_low(target), zero_for_one == exact_in))
         return false;
     const Divisor *divisor = divisor_for(p, p->liquidity);
-    if (!partial_step(&s, current, p->liquidity, divisor, remaining, amount, exact_in, zero_for_one, p->fee_pips) ||
+    if (!partial_step(&s, current, p->liquidity, divisor, remaining, amount, exact_in, zero_for_one, &p->fees) ||
         UNLIKELY(s.next == price_low(target)))
         return false;
     uint32_t fee_protocol = zero_for_one ? p->fee_protocol & 15 : p->fee_protocol >> 4;
@@ -329,17 +329,24 @@ static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exac
     return true;
 }
 
+/* Above the most that the fast step takes, these serve nobody. */
+static void know_fees(Pool *p) {
+    p->fees = fees_of(p->fee_pips <= MOST_FAST_FEE ? p->fee_pips : 0);
+    p->fees.fee_pips = p->fee_pips;
+}
+
 static Status compute_swap(Pool *p, Outcome *o, Scratch *scratch, bool zero_for_one, const u256 *amount,
                            const Price *limit) {
     Run r;
     Status status = check_limit(p, zero_for_one, amount, limit, &r.limit);
     if (status != OK) return status;
     bool exact_in = !(amount->w[3] >> 63);
+    if (p->fees.pips.d == 0 || p->fees.fee_pips != p->fee_pips) know_fees(p);
     u256 specified = exact_in ? *amount : u256_neg(amount), used;
     if (swap_inside(p, o, zero_for_one, exact_in, &specified, &r.limit)) return OK;
     r.zero_for_one = zero_for_one;
     r.exact_in = exact_in;
-    r.fast_fee = p->fee_pips <= PIPS - (1 << 19);
+    r.fast_fee = p->fee_pips <= MOST_FAST_FEE;
     r.fee_protocol = zero_for_one ? p->fee_protocol & 15 : p->fee_protocol >> 4;
     r.key = (uint32_t)1 << 31 | r.fee_protocol << 20 | p->fee_pips;
     r.remaining = specified;

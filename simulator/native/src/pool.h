@@ -35,8 +35,9 @@ typedef struct {
     u256 balance[2]; /* two's complement where they are not known */
     bool knows_balances;
     Table table;
-    /* Remembered results, no state: the last cell, divisor and two bitmap word edges. */
+    /* Remembered results, no state: the last cell, fees, divisor and two bitmap word edges. */
     Cell cell;
+    Fees fees;
     Divisor divisor;
     u128 divisor_liquidity; /* what `divisor` is made of, 0: of nothing yet */
     Edge edges[2];

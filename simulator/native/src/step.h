@@ -7,7 +7,8 @@
 
 #include "tick_math.h"
 
-enum { PIPS = 1000000, PIPS_SHIFT = 44 }; /* 2**19 <= PIPS << 44 >> 44 < 2**20: 44 normalises what step_fast divides by */
+/* From 2**19 to 2**20, which is what step_fast divides by, a shift of 44 normalises. */
+enum { PIPS = 1000000, PIPS_SHIFT = 44, MOST_FAST_FEE = PIPS - (1 << 19) };
 
 typedef enum {
     OK = 0,
@@ -55,17 +56,49 @@ bool growth_of(u256 *growth, const u256 *fee, u128 liquidity);
 
 /* --- The fast step --------------------------------------------------------------------------------------------------- */
 
-/* floor(a * factor / divisor) for a < 2**127, factor <= 10**6, 2**19 <= divisor < 2**20; false if not below 2**127. */
-static inline bool scale(u128 *quotient, u128 a, u64 factor, u64 divisor, bool round_up) {
+/* A divisor from 2**19 to 2**20, normalised, with floor((2**128 - 1) / d) - 2**64. */
+typedef struct {
+    u64 d, inverse;
+} SmallDivisor;
+
+static inline SmallDivisor small_divisor_of(u64 d) {
+    u64 unused;
+    d <<= PIPS_SHIFT;
+    return (SmallDivisor){d, div_2by1(~d, ~(u64)0, d, &unused)};
+}
+
+/* One digit: floor((*rem, u0) / d) for *rem < d; *rem becomes the remainder. */
+static inline u64 div_small(u64 *rem, u64 u0, const SmallDivisor *by) {
+    u128 q = (u128)by->inverse * *rem + make128(*rem, u0);
+    u64 q1 = hi64(q) + 1, r = u0 - q1 * by->d;
+    u64 mask = -(u64)(r > lo64(q));
+    q1 += mask;
+    r += by->d & mask;
+    if (UNLIKELY(r >= by->d)) {
+        q1++;
+        r -= by->d;
+    }
+    *rem = r;
+    return q1;
+}
+
+/* What a fee is computed with. */
+typedef struct {
+    uint32_t fee_pips;
+    SmallDivisor pips, rest; /* PIPS and PIPS - fee_pips */
+} Fees;
+
+static inline Fees fees_of(uint32_t fee_pips) {
+    return (Fees){fee_pips, small_divisor_of(PIPS), small_divisor_of(PIPS - fee_pips)};
+}
+
+/* a * factor / divisor for a < 2**127, factor <= 10**6; false if not below 2**127. */
+static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor *by, bool round_up) {
     u128 p0 = (u128)lo64(a) * factor, p1 = (u128)hi64(a) * factor + hi64(p0);
-    u64 x0 = lo64(p0), x1 = lo64(p1), x2 = hi64(p1), rem, low, high;
-    divisor <<= PIPS_SHIFT;
-    x2 = x2 << PIPS_SHIFT | x1 >> (64 - PIPS_SHIFT);
-    x1 = x1 << PIPS_SHIFT | x0 >> (64 - PIPS_SHIFT);
-    x0 <<= PIPS_SHIFT;
-    if (x2 >= divisor) return false;
-    high = div_2by1(x2, x1, divisor, &rem);
-    low = div_2by1(rem, x0, divisor, &rem);
+    u64 x0 = lo64(p0), x1 = lo64(p1), rem = hi64(p1) << PIPS_SHIFT | x1 >> (64 - PIPS_SHIFT);
+    if (rem >= by->d) return false;
+    u64 high = div_small(&rem, x1 << PIPS_SHIFT | x0 >> (64 - PIPS_SHIFT), by);
+    u64 low = div_small(&rem, x0 << PIPS_SHIFT, by);
     *quotient = make128(high, low) + (round_up && rem != 0);
     return *quotient >> 127 == 0;
 }
@@ -89,17 +122,18 @@ static inline bool shift_right_96(u128 *r, const u64 *a, bool round_up) {
 
 /* token0 between two prices: liquidity * distance * 2**96 / (a * b); `product` is liquidity * distance. */
 static inline bool token0_between(u128 *amount, const u64 *product, u128 a, u128 b, bool round_up) {
-    u64 n[6], d[4], rest[4];
+    u64 n[6], d[4];
+    u256 rest;
     int shift;
     shift_left_96(n, product);
     mul_2x2(d, a, b);
-    if (!div_6by4(amount, rest, &shift, n, d)) return false;
-    *amount += round_up && (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
+    if (!div_6by4(amount, &rest, &shift, n, d)) return false;
+    *amount += round_up && !u256_is_zero(&rest);
     return *amount >> 127 == 0;
 }
 
 /* The amounts of a step that reaches its target. */
-static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liquidity, uint32_t fee_pips) {
+static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liquidity, const Fees *fees) {
     bool falls = target < current;
     u128 amount0, amount1, in;
     u64 product[4];
@@ -108,7 +142,7 @@ static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liqui
     if (!token0_between(&amount0, product, current, target, falls)) return false;
     in = falls ? amount0 : amount1;
     s->out = falls ? amount1 : amount0;
-    if (!scale(&s->fee, in, fee_pips, PIPS - fee_pips, true)) return false;
+    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
     s->paid = in + s->fee;
     s->next = target;
     s->is_whole = true;
@@ -141,11 +175,12 @@ static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity,
     int shift;
     mul_2x2(m, amount, current);
     mul_4x2(n, m, current);
-    u64 c = add_to(&d[0], m[0], 0, 0);
-    c = add_to(&d[1], m[1], lo64(liquidity) << 32, c);
-    c = add_to(&d[2], m[2], lo64(liquidity) >> 32 | hi64(liquidity) << 32, c);
-    add_to(&d[3], m[3], hi64(liquidity) >> 32, c);
-    if (!div_6by4(&distance, rest.w, &shift, n, d)) return false;
+    u128 middle = make128(m[2], m[1]) + (liquidity << 32);
+    d[0] = m[0];
+    d[1] = lo64(middle);
+    d[2] = hi64(middle);
+    d[3] = m[3] + (u64)(liquidity >> 96) + (middle < liquidity << 32);
+    if (!div_6by4(&distance, &rest, &shift, n, d)) return false;
     shift_right(rest.w, shift);
     s->next = current - distance;
     mul_2x2(step.w, current, s->next);
@@ -153,7 +188,7 @@ static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity,
     if (UNLIKELY(!u256_lt(&rest, &step))) {
         memcpy(n, rest.w, sizeof rest.w);
         n[4] = n[5] = 0;
-        if (!div_6by4(&surplus, rest.w, &shift, n, step.w)) return false;
+        if (!div_6by4(&surplus, &rest, &shift, n, step.w)) return false;
         s->fee += surplus;
     }
     s->paid = remaining;
@@ -184,7 +219,7 @@ static inline bool partial_in_rising(FastStep *s, u128 current, const Divisor *l
 
 /* token1 asked for: the price falls by ceil(amount * 2**96 / liquidity), which pays out the amount or more: capped. */
 static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const Divisor *liquidity, u128 amount,
-                                       uint32_t fee_pips) {
+                                       const Fees *fees) {
     u64 q[4], product[4];
     u128 in, rest = div_shifted(q, amount, 96, liquidity);
     u128 distance = make128(q[1], q[0]) + (rest != 0);
@@ -192,14 +227,15 @@ static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const 
     s->out = amount;
     mul_2x2(product, l, distance);
     if (!token0_between(&in, product, current, s->next, true)) return false;
-    if (!scale(&s->fee, in, fee_pips, PIPS - fee_pips, true)) return false;
+    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
     s->paid = in + s->fee;
     return true;
 }
 
 /* token0 asked for: the price rises by ceil(amount * P * P / (L * 2**96 - amount * P)); capped as above. */
-static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 amount, uint32_t fee_pips) {
-    u64 n[6], d[4], m[4], product[4], rest[4];
+static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 amount, const Fees *fees) {
+    u64 n[6], d[4], m[4], product[4];
+    u256 rest;
     u128 in, distance;
     int shift;
     mul_2x2(m, amount, current);
@@ -208,40 +244,40 @@ static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 am
     b = sub_to(&d[1], lo64(l) << 32, m[1], b);
     b = sub_to(&d[2], lo64(l) >> 32 | hi64(l) << 32, m[2], b);
     sub_to(&d[3], hi64(l) >> 32, m[3], b);
-    if (!div_6by4(&distance, rest, &shift, n, d)) return false;
-    distance += (rest[0] | rest[1] | rest[2] | rest[3]) != 0;
+    if (!div_6by4(&distance, &rest, &shift, n, d)) return false;
+    distance += !u256_is_zero(&rest);
     s->next = current + distance;
     s->out = amount;
     mul_2x2(product, l, distance);
     if (!shift_right_96(&in, product, true)) return false;
-    if (!scale(&s->fee, in, fee_pips, PIPS - fee_pips, true)) return false;
+    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
     s->paid = in + s->fee;
     return true;
 }
 
 /* A step that stops short of its target: it spends or pays out all that remains. `amount`: without the fee. */
 static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Divisor *liquidity_divisor, u128 remaining,
-                                u128 amount, bool exact_in, bool zero_for_one, uint32_t fee_pips) {
+                                u128 amount, bool exact_in, bool zero_for_one, const Fees *fees) {
     s->is_whole = false;
     if (exact_in)
         return zero_for_one ? partial_in_falling(s, current, liquidity, remaining, amount)
                             : partial_in_rising(s, current, liquidity_divisor, remaining, amount);
-    return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fee_pips)
-                        : partial_out_rising(s, current, liquidity, amount, fee_pips);
+    return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fees)
+                        : partial_out_rising(s, current, liquidity, amount, fees);
 }
 
-/* remaining < 2**127, liquidity > 0, fee_pips <= PIPS - 2**19. Returns false where a number does not fit: then
+/* remaining < 2**127, liquidity > 0, fee <= PIPS - 2**19. Returns false where a number does not fit: then
  * step_general serves. `liquidity_divisor` is made of `liquidity`. */
 static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Divisor *liquidity_divisor,
-                             u128 remaining, bool exact_in, bool zero_for_one, uint32_t fee_pips) {
+                             u128 remaining, bool exact_in, bool zero_for_one, const Fees *fees) {
     u128 amount = remaining;
-    if (exact_in && !scale(&amount, remaining, PIPS - fee_pips, PIPS, false)) return false;
+    if (exact_in && !scale(&amount, remaining, PIPS - fees->fee_pips, &fees->pips, false)) return false;
     /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
     if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {
-        if (!whole_step(s, current, target, liquidity, fee_pips)) return false;
+        if (!whole_step(s, current, target, liquidity, fees)) return false;
         /* amount + 1 = x exactly: `reaches` is >= and the contract's condition >. */
         if (exact_in || LIKELY(s->out <= remaining)) return true;
     }
-    return partial_step(s, current, liquidity, liquidity_divisor, remaining, amount, exact_in, zero_for_one, fee_pips);
+    return partial_step(s, current, liquidity, liquidity_divisor, remaining, amount, exact_in, zero_for_one, fees);
 }
 #endif

@@ -48,18 +48,25 @@ static inline u64 sub_to(u64 *r, u64 a, u64 b, u64 borrow) {
     return (u64)(d >> 64) & 1;
 }
 
+static inline u128 u256_low(const u256 *a) { return make128(a->w[1], a->w[0]); }
+static inline u128 u256_high(const u256 *a) { return make128(a->w[3], a->w[2]); }
+static inline u256 u256_pair(u128 high, u128 low) { return (u256){{lo64(low), hi64(low), lo64(high), hi64(high)}}; }
+
+/* Halves of 128 bits: compilers turn their carries into add-with-carry. Both return the carry out. */
 static inline u64 u256_add(u256 *r, const u256 *a, const u256 *b) {
-    u64 c = add_to(&r->w[0], a->w[0], b->w[0], 0);
-    c = add_to(&r->w[1], a->w[1], b->w[1], c);
-    c = add_to(&r->w[2], a->w[2], b->w[2], c);
-    return add_to(&r->w[3], a->w[3], b->w[3], c);
+    u128 low = u256_low(a) + u256_low(b), carry = low < u256_low(a);
+    u128 high = u256_high(a) + u256_high(b), whole = high + carry;
+    u64 over = (u64)(high < u256_high(a)) | (u64)(whole < high);
+    *r = u256_pair(whole, low);
+    return over;
 }
 
 static inline u64 u256_sub(u256 *r, const u256 *a, const u256 *b) {
-    u64 c = sub_to(&r->w[0], a->w[0], b->w[0], 0);
-    c = sub_to(&r->w[1], a->w[1], b->w[1], c);
-    c = sub_to(&r->w[2], a->w[2], b->w[2], c);
-    return sub_to(&r->w[3], a->w[3], b->w[3], c);
+    u128 low = u256_low(a) - u256_low(b), borrow = u256_low(a) < u256_low(b);
+    u128 high = u256_high(a) - u256_high(b), whole = high - borrow;
+    u64 under = (u64)(u256_high(a) < u256_high(b)) | (u64)(high < borrow);
+    *r = u256_pair(whole, low);
+    return under;
 }
 
 static inline bool u256_is_zero(const u256 *a) { return (a->w[0] | a->w[1] | a->w[2] | a->w[3]) == 0; }
@@ -76,7 +83,6 @@ static inline u256 u256_neg(const u256 *a) {
     return r;
 }
 static inline bool u256_fits127(const u256 *a) { return (a->w[3] | a->w[2] | a->w[1] >> 63) == 0; }
-static inline u128 u256_low(const u256 *a) { return make128(a->w[1], a->w[0]); }
 
 /* --- Any length: plain and slow, for what is rare ------------------------------------------------------------------- */
 
@@ -187,20 +193,27 @@ static inline void shift_2to6(u64 *x, u128 a, int s) {
     x[limbs + 2] = a2;
 }
 
-/* q (4 limbs) = floor((a << k) / d), k at most 128; the quotient must be below 2**256. Returns the remainder. */
+/* (high, low) << bits, the upper limb; bits < 64 */
+static inline u64 shift_pair(u64 high, u64 low, int bits) { return high << bits | low >> 1 >> (63 - bits); }
+
+/* q (4 limbs) = floor((a << k) / d), 64 <= k <= 128; the quotient must be below 2**256. Returns the remainder. */
 static inline u128 div_shifted(u64 *q, u128 a, int k, const Divisor *d) {
-    u64 x[6];
-    u128 rem;
-    shift_2to6(x, a, k + d->shift);
+    /* a << (k + shift) without its lowest limb, which is 0; by whole limbs, of which there are none, one or two */
+    int s = k - 64 + d->shift, bits = s & 63;
+    u64 x0 = lo64(a) << bits, x1 = shift_pair(hi64(a), lo64(a), bits), x2 = shift_pair(0, hi64(a), bits), x3 = 0, x4 = 0;
+    if (s >= 128)
+        x4 = x2, x3 = x1, x2 = x0, x1 = x0 = 0;
+    else if (s >= 64)
+        x3 = x2, x2 = x1, x1 = x0, x0 = 0;
+    u128 rem = make128(x2, x1);
     q[3] = q[2] = 0;
-    rem = make128(x[3], x[2]);
-    if (UNLIKELY((x[4] | x[5]) != 0 || rem >= make128(d->d1, d->d0))) {
-        rem = make128(x[5], x[4]);
-        q[3] = div_3by2(&rem, x[3], d->d1, d->d0, d->inverse);
-        q[2] = div_3by2(&rem, x[2], d->d1, d->d0, d->inverse);
+    if (UNLIKELY((x3 | x4) != 0 || rem >= make128(d->d1, d->d0))) {
+        rem = make128(x4, x3);
+        q[3] = div_3by2(&rem, x2, d->d1, d->d0, d->inverse);
+        q[2] = div_3by2(&rem, x1, d->d1, d->d0, d->inverse);
     }
-    q[1] = div_3by2(&rem, x[1], d->d1, d->d0, d->inverse);
-    q[0] = div_3by2(&rem, x[0], d->d1, d->d0, d->inverse);
+    q[1] = div_3by2(&rem, x0, d->d1, d->d0, d->inverse);
+    q[0] = div_3by2(&rem, 0, d->d1, d->d0, d->inverse);
     return rem >> d->shift;
 }
 
@@ -212,40 +225,38 @@ static inline void shift_left(u64 *x, int n, int bits) {
 
 /* --- Six limbs by four, quotient of two ------------------------------------------------------------------------------ */
 
-/* One digit of n / d: n has five limbs, d four and normalised, n < d * 2**64. n[0..3] becomes the remainder. */
-static inline u64 div_digit(u64 *n, const u64 *d, u64 inverse) {
-    u128 top = make128(d[3], d[2]), rem = make128(n[4], n[3]);
+/* One digit of (high, n2, low) / (d_high, d_low): high and low have two limbs, d is normalised, the numerator is below
+ * d * 2**64. *high, *low become the remainder. */
+static inline u64 div_digit(u128 *high, u64 n2, u128 *low, u128 d_high, u128 d_low, u64 inverse) {
+    u128 rem = *high;
     u64 q, carry = 0;
-    if (UNLIKELY(rem >= top)) {
-        /* Equal, since n < d * 2**64: the digit is 2**64 - 1 or less, and what it leaves of the top is top + n[2]. */
+    if (UNLIKELY(rem >= d_high)) {
+        /* Equal, since the numerator is below d * 2**64: the digit is 2**64 - 1 or less, and leaves d_high + n2. */
         q = ~(u64)0;
-        rem = top + n[2];
-        carry = rem < top;
+        rem = d_high + n2;
+        carry = rem < d_high;
     } else {
-        q = div_3by2(&rem, n[2], d[3], d[2], inverse);
+        q = div_3by2(&rem, n2, hi64(d_high), lo64(d_high), inverse);
     }
-    u128 p0 = (u128)q * d[0], p1 = (u128)q * d[1] + hi64(p0);
-    u64 borrow = sub_to(&n[0], n[0], lo64(p0), 0);
-    borrow = sub_to(&n[1], n[1], lo64(p1), borrow);
-    borrow = sub_to(&n[2], lo64(rem), hi64(p1), borrow);
-    borrow = sub_to(&n[3], hi64(rem), 0, borrow);
+    u128 p0 = (u128)q * lo64(d_low), p1 = (u128)q * hi64(d_low) + hi64(p0);
+    u128 product = make128(lo64(p1), lo64(p0)), take = (u128)hi64(p1) + (*low < product);
+    u64 borrow = rem < take;
+    *low -= product;
+    *high = rem - take;
     while (UNLIKELY(borrow > carry)) {
-        u64 c = add_to(&n[0], n[0], d[0], 0);
-        c = add_to(&n[1], n[1], d[1], c);
-        c = add_to(&n[2], n[2], d[2], c);
-        c = add_to(&n[3], n[3], d[3], c);
+        *low += d_low;
+        u128 give = *low < d_low, sum = *high + d_high;
+        u64 c = (u64)(sum < d_high) | (u64)(sum + give < sum);
+        *high = sum + give;
         q--;
         borrow -= c;
     }
     return q;
 }
 
-/* (high, low) << bits, the upper limb; bits < 64 */
-static inline u64 shift_pair(u64 high, u64 low, int bits) { return high << bits | low >> 1 >> (63 - bits); }
-
 /* *q = floor(n / d), n of 6 limbs and d of 4, not 0. Returns false, with nothing promised, when the quotient needs more
  * than two limbs. `rest` becomes the remainder times 2**shift, of which the shift is returned through `shift`. */
-static inline bool div_6by4(u128 *q, u64 *rest, int *shift, const u64 *n, const u64 *d) {
+static inline bool div_6by4(u128 *q, u256 *rest, int *shift, const u64 *n, const u64 *d) {
     u64 n0 = n[0], n1 = n[1], n2 = n[2], n3 = n[3], n4 = n[4], n5 = n[5];
     u64 d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
     *shift = 0;
@@ -258,21 +269,20 @@ static inline bool div_6by4(u128 *q, u64 *rest, int *shift, const u64 *n, const 
     int bits = __builtin_clzll(d3);
     if (n5 >> 1 >> (63 - bits) != 0) return false;
     *shift += bits;
-    u64 top[6] = {n0 << bits,
-                  shift_pair(n1, n0, bits),
-                  shift_pair(n2, n1, bits),
-                  shift_pair(n3, n2, bits),
-                  shift_pair(n4, n3, bits),
-                  shift_pair(n5, n4, bits)};
-    u64 by[4] = {d0 << bits, shift_pair(d1, d0, bits), shift_pair(d2, d1, bits), shift_pair(d3, d2, bits)};
-    u128 n_head = make128(top[5], top[4]), d_head = make128(by[3], by[2]);
-    if (n_head > d_head) return false;
-    if (UNLIKELY(n_head == d_head && make128(top[3], top[2]) >= make128(by[1], by[0]))) return false;
-    u64 inverse = inverse_of(by[3], by[2]);
-    u64 high = div_digit(top + 1, by, inverse);
-    u64 low = div_digit(top, by, inverse);
-    *q = make128(high, low);
-    for (int i = 0; i < 4; i++) rest[i] = top[i];
+    u128 d_high = make128(shift_pair(d3, d2, bits), shift_pair(d2, d1, bits));
+    u128 d_low = make128(shift_pair(d1, d0, bits), d0 << bits);
+    u128 high = make128(shift_pair(n5, n4, bits), shift_pair(n4, n3, bits));
+    u64 third = shift_pair(n3, n2, bits), fourth = shift_pair(n2, n1, bits);
+    u64 fifth = shift_pair(n1, n0, bits), sixth = n0 << bits;
+    if (high > d_high || UNLIKELY(high == d_high && make128(third, fourth) >= d_low)) return false;
+    u64 inverse = inverse_of(hi64(d_high), lo64(d_high));
+    u128 low = make128(fourth, fifth);
+    u64 first = div_digit(&high, third, &low, d_high, d_low, inverse);
+    third = hi64(low);
+    low = make128(lo64(low), sixth);
+    u64 second = div_digit(&high, third, &low, d_high, d_low, inverse);
+    *q = make128(first, second);
+    *rest = u256_pair(high, low);
     return true;
 }
 
