@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from protocol.errors import SimulationError
 from protocol.units import MAX_UINT128
-from simulator.events import PoolEvent, SwapEvent
+from simulator.engine import AnyPool, Engine, pool_from_snapshot
 from simulator.math.liquidity_amounts import get_liquidity_for_amounts
 from simulator.math.sqrt_price_math import get_amount0_delta, get_amount1_delta
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
-from simulator.pool import Pool, PoolRevert, PositionInfo
+from simulator.pool import PoolRevert, PositionInfo
 from simulator.portfolio import Holding, Portfolio, Range, VaultPosition, VaultState
-from simulator.recovery import RecoveredCall, apply_call, apply_other
+from simulator.recovery import Happening, apply_happening
 from simulator.snapshot import PoolSnapshot
 
 VAULT = "vault"
@@ -56,14 +56,14 @@ class Fork:
     Liquidity never changes between plans; every amount comes from the pool's own verbs.
     """
 
-    def __init__(self, pool: Pool, idle0: int, idle1: int, ranges: Iterable[Range]) -> None:
+    def __init__(self, pool: AnyPool, idle0: int, idle1: int, ranges: Iterable[Range]) -> None:
         self.pool = pool
         self.idle0 = idle0
         self.idle1 = idle1
         self._ranges = set(ranges)
 
     @classmethod
-    def from_opening(cls, snapshot: PoolSnapshot, vault: VaultState) -> Fork:
+    def from_opening(cls, snapshot: PoolSnapshot, vault: VaultState, *, engine: Engine = "python") -> Fork:
         """Return the fork at a round's opening.
 
         A virtual vault's liquidity is added to the pool with fresh fee checkpoints; a real vault's is already in the
@@ -71,7 +71,7 @@ class Fork:
         its ownership and fee checkpoints are attached.
         """
         vault.check(snapshot.tick_spacing)
-        pool = Pool.from_snapshot(snapshot)
+        pool = pool_from_snapshot(snapshot, engine=engine)
         for position in vault.positions:
             lower, upper = position.range.tick_lower, position.range.tick_upper
             if vault.in_pool:
@@ -175,18 +175,13 @@ class Fork:
             raise SimulationError(f"swap spent more than was owned: idle {self.idle0}, {self.idle1}")
         return amount0, amount1
 
-    def apply_foreign(self, event: PoolEvent, call: RecoveredCall | None, timestamp: int) -> None:
-        """Let another party's event happen here: liquidity as it was, a swap by repeating its recovered call.
+    def apply_foreign(self, happening: Happening, timestamp: int) -> None:
+        """Let what another party did happen here: liquidity as it was, a swap by repeating its recovered call.
 
-        Raises PoolRevert when the fork's own liquidity has made the event impossible.
+        Raises PoolRevert when the fork's own liquidity has made it impossible.
         """
         self.pool.timestamp = timestamp
-        if not isinstance(event, SwapEvent):
-            apply_other(self.pool, event)
-        elif call is None:
-            raise SimulationError("a swap needs its recovered call", log_index=event.log_index)
-        else:
-            apply_call(self.pool, call)
+        apply_happening(self.pool, happening)
 
     def liquidate(self) -> tuple[int, int]:
         """Return all tokens the vault would hold after closing every position, by doing so on a throw-away copy."""
@@ -219,7 +214,7 @@ def virtual_vault(snapshot: PoolSnapshot, inventory: Inventory) -> VaultState:
     positions ask for
     more than the inventory holds.
     """
-    fork = Fork(Pool.from_snapshot(snapshot), inventory.amount0, inventory.amount1, ())
+    fork = Fork(pool_from_snapshot(snapshot), inventory.amount0, inventory.amount1, ())
     opened = [fork.open(position_range, amount0, amount1) for position_range, amount0, amount1 in inventory.positions]
     positions = tuple(VaultPosition(o.range, o.liquidity, 0, 0, 0, 0) for o in opened if o is not None)
     return VaultState(fork.idle0, fork.idle1, positions, in_pool=False)

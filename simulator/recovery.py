@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
+from simulator.engine import AnyPool
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapEvent
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
-from simulator.pool import Pool, PoolRevert, SwapQuote
+from simulator.pool import PoolRevert, SwapQuote
 
 _PIPS = 1_000_000
 _UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
@@ -29,6 +31,9 @@ class RecoveredCall:
     sqrt_price_limit_x96: int | None
 
 
+Happening: TypeAlias = RecoveredCall | LiquidityEvent | FlashEvent | FeeProtocolEvent  # what repeats on a fork
+
+
 class DivergenceClass(StrEnum):
     """Why no call on our pool lands where the log says."""
 
@@ -37,7 +42,7 @@ class DivergenceClass(StrEnum):
     MISSED_OR_FOREIGN_SWAP = "missed_or_foreign_swap"
 
 
-def recover_call(pool: Pool, event: SwapEvent) -> RecoveredCall | None:
+def recover_call(pool: AnyPool, event: SwapEvent) -> RecoveredCall | None:
     """Return the call that takes the pool exactly to the event, or None when no call does.
 
     Parameters: pool  the base pool just before the event, not changed   ·   event  raw, positive = paid to the pool
@@ -58,7 +63,7 @@ def recover_call(pool: Pool, event: SwapEvent) -> RecoveredCall | None:
     return None
 
 
-def apply_call(pool: Pool, call: RecoveredCall) -> tuple[int, int] | None:
+def apply_call(pool: AnyPool, call: RecoveredCall) -> tuple[int, int] | None:
     """Repeat a recovered call on a fork.
 
     Parameters: pool  changed by the swap
@@ -76,7 +81,7 @@ def apply_call(pool: Pool, call: RecoveredCall) -> tuple[int, int] | None:
         raise
 
 
-def apply_other(pool: Pool, event: LiquidityEvent | FlashEvent | FeeProtocolEvent) -> None:
+def apply_other(pool: AnyPool, event: LiquidityEvent | FlashEvent | FeeProtocolEvent) -> None:
     """Let an event that is no swap happen on a fork, as it was.
 
     Parameters: pool  changed by the event
@@ -95,7 +100,15 @@ def apply_other(pool: Pool, event: LiquidityEvent | FlashEvent | FeeProtocolEven
             pool.set_fee_protocol(event.fee_protocol0, event.fee_protocol1)
 
 
-def classify_divergence(pool_before: Pool, event: SwapEvent) -> DivergenceClass:
+def apply_happening(pool: AnyPool, happening: Happening) -> None:
+    """Let what another party did happen on a fork, by `apply_call` or `apply_other`."""
+    if isinstance(happening, RecoveredCall):
+        apply_call(pool, happening)
+    else:
+        apply_other(pool, happening)
+
+
+def classify_divergence(pool_before: AnyPool, event: SwapEvent) -> DivergenceClass:
     """Return why `recover_call` found nothing: the class reported by the tripwire.
 
     Parameters: pool_before  the base pool just before the event, not changed
@@ -123,7 +136,7 @@ def classify_divergence(pool_before: Pool, event: SwapEvent) -> DivergenceClass:
     return DivergenceClass.MISSED_OR_FOREIGN_SWAP
 
 
-def infer_fee_pips(pool: Pool, event: SwapEvent) -> int | None:
+def infer_fee_pips(pool: AnyPool, event: SwapEvent) -> int | None:
     """Return the lowest fee at which a call takes the pool exactly to the event, or None when there is none.
 
     Parameters: pool  just before the event, not changed
@@ -176,7 +189,7 @@ def _lands(quote: SwapQuote, event: SwapEvent) -> bool:
     )
 
 
-def _quote(pool: Pool, call: RecoveredCall) -> SwapQuote | None:
+def _quote(pool: AnyPool, call: RecoveredCall) -> SwapQuote | None:
     """Return what a call would do, None where it would revert: an event may claim any price and any amount."""
     try:
         return pool.quote(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
@@ -184,13 +197,13 @@ def _quote(pool: Pool, call: RecoveredCall) -> SwapQuote | None:
         return None
 
 
-def _with_fee(pool: Pool, fee_pips: int) -> Pool:
+def _with_fee(pool: AnyPool, fee_pips: int) -> AnyPool:
     changed = pool.copy()
     changed.fee_pips = fee_pips
     return changed
 
 
-def _lowest_fee_reaching(pool: Pool, event: SwapEvent, call: RecoveredCall) -> int:
+def _lowest_fee_reaching(pool: AnyPool, event: SwapEvent, call: RecoveredCall) -> int:
     """Return the lowest fee at which the call goes no further than the event (exact-in) or costs no less (others)."""
     trial = pool.copy()
     low, high = 0, _PIPS - 1
@@ -216,19 +229,19 @@ def _is_fee_enough(quote: SwapQuote | None, event: SwapEvent, call: RecoveredCal
     return quote.amount1 >= event.amount1
 
 
-def _has_tick_between(pool: Pool, tick: int) -> bool:
+def _has_tick_between(pool: AnyPool, tick: int) -> bool:
     """Whether an initialised tick, which changes the active liquidity, lies between the pool's tick and another."""
     low, high = sorted((pool.tick, tick))
     return any(low < number <= high and state.liquidity_gross for number, state in pool.ticks.items())
 
 
-def _liquidity_at_price(pool: Pool, event: SwapEvent, *, zero_for_one: bool) -> int:
+def _liquidity_at_price(pool: AnyPool, event: SwapEvent, *, zero_for_one: bool) -> int:
     """Return our liquidity where the event ended; where it ended behind us, the liquidity we have."""
     reached = _quote(pool, RecoveredCall(zero_for_one, _UNBOUNDED, event.sqrt_price_x96))
     return pool.liquidity if reached is None else reached.liquidity
 
 
-def _with_liquidity(pool: Pool, end_tick: int, liquidity_delta: int, *, zero_for_one: bool) -> Iterator[Pool]:
+def _with_liquidity(pool: AnyPool, end_tick: int, liquidity_delta: int, *, zero_for_one: bool) -> Iterator[AnyPool]:
     """Yield the pool with liquidity added or taken away: on the whole path of a swap, then only beyond a tick on it."""
     lowest, highest = min_usable_tick(pool.tick_spacing), max_usable_tick(pool.tick_spacing)
     if pool.liquidity + liquidity_delta >= 0:
@@ -248,7 +261,7 @@ def _with_liquidity(pool: Pool, end_tick: int, liquidity_delta: int, *, zero_for
         yield trial
 
 
-def _with_active(pool: Pool, liquidity_delta: int) -> Pool:
+def _with_active(pool: AnyPool, liquidity_delta: int) -> AnyPool:
     """Return the pool with other active liquidity and the same ticks: a position whose bounds are out of reach."""
     trial = pool.copy()
     trial.liquidity += liquidity_delta

@@ -18,14 +18,16 @@ from enum import Enum, StrEnum, auto
 from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
-from simulator.events import Block, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.base_fork import BaseFork, Divergence
+from simulator.engine import Engine
+from simulator.events import Block
 from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
 from simulator.plan import InvalidPlan, Plan, make_plan
-from simulator.pool import Pool, PoolRevert
+from simulator.pool import PoolRevert
 from simulator.portfolio import Portfolio
-from simulator.recovery import RecoveredCall, apply_call, apply_other, classify_divergence, recover_call
+from simulator.recovery import Happening
 from simulator.scoring import SCORE_UNIT, score_round
 from simulator.valuation import Prices
 
@@ -48,14 +50,6 @@ class Noted(StrEnum):
     REFUSED = "refused"
     TIMEOUT = "timeout"
     INVALID = "invalid"
-
-
-class Divergence(SimulationError):
-    """The base fork did not land where the chain did. `kind` names the class."""
-
-    def __init__(self, kind: str, **where: object) -> None:
-        super().__init__(f"the base fork diverged from the chain: {kind}", **where)
-        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +145,19 @@ class _Participant:
 
 
 class Round:
-    """Drives one base fork, one benchmark fork and a fork per participant through the same blocks."""
+    """Drives one base fork, one benchmark fork and a fork per participant through the same blocks.
 
-    def __init__(self, opening: RoundOpening) -> None:
+    The result does not depend on the engine.
+    """
+
+    def __init__(self, opening: RoundOpening, *, engine: Engine = "python") -> None:
         opening.snapshot.check()
         self.opening = opening
         snapshot, schedule = opening.snapshot, opening.schedule
-        template = Fork.from_opening(snapshot, opening.vault)
+        template = Fork.from_opening(snapshot, opening.vault, engine=engine)
         self._numeraire = opening.numeraire(template.portfolio().total)
         prices = self._numeraire.prices(snapshot.sqrt_price_x96)
-        self._base = Pool.from_snapshot(snapshot)
+        self._base = BaseFork(snapshot, engine=engine)
         self._benchmark = self._account(template.copy(), prices)
         self._participants = {
             hotkey: _Participant(self._account(template.copy(), prices)) for hotkey in opening.participants
@@ -171,8 +168,6 @@ class Round:
         self._next_restrike = snapshot.timestamp + schedule.restrike_s
         self._next_checkpoint = 0
         self._effective_block: int | None = None
-        self._swaps = 0
-        self._liquidity_changes = 0
         self._stage = _Stage.STREAMING
         self._enter_checkpoint()
 
@@ -192,13 +187,13 @@ class Round:
     @property
     def pool(self) -> PoolView:
         """The real pool as it stands on the base fork."""
-        return PoolView(self._base.sqrt_price_x96, self._base.tick, self._base.liquidity)
+        return PoolView(self._base.pool.sqrt_price_x96, self._base.pool.tick, self._base.pool.liquidity)
 
     def values_against_benchmark(self) -> dict[Hotkey, int]:
         """Return what each participant's portfolio is worth now less the benchmark's, in 1e-18 of the benchmark: for
         display.
         """
-        prices = self._numeraire.prices(self._base.sqrt_price_x96)
+        prices = self._numeraire.prices(self._base.pool.sqrt_price_x96)
         benchmark = self._benchmark.value(prices)
         return {
             hotkey: (p.account.value(prices) - benchmark) * SCORE_UNIT // benchmark
@@ -278,15 +273,15 @@ class Round:
         self._timestamp = block.timestamp
         self._mark_if_due(block)
         for event in block.events:
-            call = self._apply_to_base(block, event)
+            happening = self._base.apply(block, event)
             try:
-                self._benchmark.fork.apply_foreign(event, call, block.timestamp)
+                self._benchmark.fork.apply_foreign(happening, block.timestamp)
             except PoolRevert as revert:
                 where = {"block": block.number, "log_index": event.log_index, "reason": revert.reason}
                 raise Divergence("impossible_beside_the_vault", **where) from revert
             for participant in self._participants.values():
                 if not participant.is_out and not participant.is_withdrawn:
-                    self._apply_to(participant, event, call, block.timestamp)
+                    self._apply_to(participant, happening, block.timestamp)
         self._block_number, self._block_hash = block.number, block.block_hash
         if block.number == self.opening.schedule.end_block(self.opening.snapshot.block_number):
             self._stage = _Stage.FINISHED
@@ -309,7 +304,7 @@ class Round:
         is_effective = block.number == self._effective_block
         if not is_effective and block.timestamp < self._next_restrike:
             return
-        prices = self._numeraire.prices(self._base.sqrt_price_x96)
+        prices = self._numeraire.prices(self._base.pool.sqrt_price_x96)
         self._benchmark.mark(prices)
         for participant in self._participants.values():
             plan, participant.pending = participant.pending, (None if is_effective else participant.pending)
@@ -322,40 +317,18 @@ class Round:
         while self._next_restrike <= block.timestamp:
             self._next_restrike += self.opening.schedule.restrike_s
 
-    def _apply_to_base(self, block: Block, event: PoolEvent) -> RecoveredCall | None:
-        """Apply an event to the base fork; for a swap, return the call that really lands where the chain landed."""
-        self._base.timestamp = block.timestamp
-        where = {"pool": self.opening.snapshot.pair_address, "block": block.number, "log_index": event.log_index}
-        if not isinstance(event, SwapEvent):
-            self._liquidity_changes += isinstance(event, LiquidityEvent)
-            if isinstance(event, FlashEvent) and self._base.liquidity == 0:  # the chain reverts there
-                raise Divergence("missed_liquidity", **where)
-            try:
-                apply_other(self._base, event)
-            except PoolRevert as revert:
-                raise Divergence("missed_liquidity", reason=revert.reason, **where) from revert
-            return None
-        self._swaps += 1
-        call = recover_call(self._base, event)
-        if call is None:
-            raise Divergence(str(classify_divergence(self._base, event)), **where)
-        apply_call(self._base, call)
-        return call
-
-    def _apply_to(
-        self, participant: _Participant, event: PoolEvent, call: RecoveredCall | None, timestamp: int
-    ) -> None:
-        """Apply an event to a participant's fork. A fork in which it is impossible has made itself so: its sender's
+    def _apply_to(self, participant: _Participant, happening: Happening, timestamp: int) -> None:
+        """Let it happen on a participant's fork. A fork in which it is impossible has made itself so: its sender's
         fault. Its positions are withdrawn at its own cost and it is scored to the end, or losers would leave this way.
         """
         account = participant.account
         try:
-            account.fork.apply_foreign(event, call, timestamp)
+            account.fork.apply_foreign(happening, timestamp)
         except PoolRevert:
             participant.is_asked, participant.is_withdrawn, participant.pending = False, True, None
             participant.outcome = Outcome.INVALID
             withdrawal = Plan(keep=(), close=account.fork.ranges, collect=(), swap=None, open=())
-            account.rebalance(withdrawal, self._numeraire.prices(self._base.sqrt_price_x96))
+            account.rebalance(withdrawal, self._numeraire.prices(self._base.pool.sqrt_price_x96))
 
     def _enter_checkpoint(self) -> None:
         """Enter ASKING when the block just applied is the next checkpoint; each fires once, in order."""
@@ -374,7 +347,7 @@ class Round:
         """Close every account and return the scores. Raises SimulationError unless the round is finished."""
         if self._stage is not _Stage.FINISHED:
             raise SimulationError("the round is not finished", block=self._block_number)
-        prices = self._numeraire.prices(self._base.sqrt_price_x96)
+        prices = self._numeraire.prices(self._base.pool.sqrt_price_x96)
         benchmark = self._benchmark.close(prices)
         return RoundResult(
             participants=tuple(
@@ -383,8 +356,8 @@ class Round:
             benchmark=benchmark,
             end_block=self._block_number,
             end_timestamp=self._timestamp,
-            swaps=self._swaps,
-            liquidity_changes=self._liquidity_changes,
+            swaps=self._base.swaps,
+            liquidity_changes=self._base.liquidity_changes,
         )
 
     def _participant_result(

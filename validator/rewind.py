@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.round import Divergence
+from simulator.base_fork import Divergence
 from validator.round_run import RoundRun
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from Crypto.Hash import keccak
 
+from simulator.base_fork import Divergence
 from simulator.chain.rpc import BadAnswer
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
-from simulator.round import Divergence
 
 _HEX = re.compile(r"0x[0-9a-fA-F]*", re.ASCII)
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import ChainError, ConfigError, SimulationError
+from simulator.base_fork import Divergence
 from simulator.chain.abi import address_of, call_data, read_words, signed, unsigned
 from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
 from simulator.chain.endpoints import Endpoints
@@ -18,7 +19,6 @@ from simulator.events import Block, PoolEvent
 from simulator.market import Market, MarketInfo, Reorg, Token
 from simulator.portfolio import VaultState
 from simulator.recorded import Clock, RealClock
-from simulator.round import Divergence
 from simulator.snapshot import PoolSnapshot
 
 _log = logging.getLogger(__name__)

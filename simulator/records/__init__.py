@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import ConfigError, SimulationError
-from simulator.events import PoolEvent
+from simulator.events import PoolEvent, SwapEvent
+from simulator.flow import Flow, FlowBlock
 from simulator.market import MarketInfo, Token
 from simulator.neutral import NeutralFile
 from simulator.neutral_lines import LiquidityLine, PoolLine, SwapLine
-from simulator.recovery import RecoveredCall
+from simulator.recovery import Happening, RecoveredCall
 from simulator.snapshot import PoolSnapshot
 
 _SUFFIX = ".jsonl.gz"
@@ -80,10 +81,26 @@ class Record:
             return before.timestamp
         return _time_between(before, self.blocks[index], number)
 
+    def flow(self) -> Flow:
+        """Return what happens after the opening, from the calls of the record, with the blocks between the recorded."""
+        recorded = {block.number: block for block in self.blocks}
+        happenings = {b.number: tuple(map(_happening, b.events, b.calls)) for b in self.blocks}
+        numbers = range(self.first_block + 1, self.last_block + 1)
+        blocks = (FlowBlock(number, self.timestamp_at(number), happenings.get(number, ())) for number in numbers)
+        return Flow(self.opening, tuple(blocks))
+
     @property
     def opening_block(self) -> RecordedBlock:
         """The opening block, in the shape of the others."""
         return RecordedBlock(self.opening.block_number, self.opening.timestamp, (), ())
+
+
+def _happening(event: PoolEvent, call: RecoveredCall | None) -> Happening:
+    if call is not None:
+        return call
+    if isinstance(event, SwapEvent):
+        raise SimulationError("a recorded swap has no call", log_index=event.log_index)
+    return event
 
 
 def names() -> tuple[str, ...]:

@@ -38,13 +38,12 @@ from db.store import Store
 from protocol.messages import RebalanceQuery
 from protocol.units import Q192, BlockNumber, Hotkey, JobId
 from simulator.answers import Answer, Positions
-from simulator.events import PoolEvent
 from simulator.fork import Fork, Inventory
 from simulator.ledger import Account, GasPolicy, Ledger
 from simulator.opening import Schedule
 from simulator.plan import Desired, Execution, Plan, execute_plan
 from simulator.portfolio import Range
-from simulator.recovery import RecoveredCall
+from simulator.recovery import Happening
 from simulator.round import Ask, Outcome, Round
 from simulator.valuation import Prices
 from validator.metagraph import Identity
@@ -90,11 +89,11 @@ def test_own_liquidity_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     arena = Arena(inventory=Inventory(3000 * UNIT, 3000 * UNIT), foreign=edges)
     attack = once(Desired(NARROW, 2900 * UNIT, 2900 * UNIT))
 
-    def as_if_alone(fork: Fork, event: PoolEvent, call: RecoveredCall | None, timestamp: int) -> None:
+    def as_if_alone(fork: Fork, happening: Happening, timestamp: int) -> None:
         held = fork.portfolio().holdings
         for h in held:
             fork.pool.apply_liquidity(h.range.tick_lower, h.range.tick_upper, -h.liquidity)
-        real(fork, event, call, timestamp)
+        real(fork, happening, timestamp)
         for h in held:
             fork.pool.apply_liquidity(h.range.tick_lower, h.range.tick_upper, h.liquidity)
 

@@ -14,6 +14,7 @@ from support.naive_reader import NaiveReader, all_swaps
 from support.worlds import make_opening
 
 from protocol.errors import ChainError
+from simulator.base_fork import Divergence
 from simulator.chain.abi import signed
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainMarket, ChainSettings
@@ -21,7 +22,7 @@ from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapE
 from simulator.fork import Inventory, virtual_vault
 from simulator.market import Reorg
 from simulator.portfolio import Range
-from simulator.round import Divergence, PoolView, Round
+from simulator.round import PoolView, Round
 from simulator.snapshot import PoolSnapshot
 
 SETTINGS = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=10, stall_s=0.2, give_up_s=5, kept_blocks=16)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.patience import patient
 
+from simulator.base_fork import Divergence
 from simulator.chain.abi import BURN, FLASH, MINT, SET_FEE_PROTOCOL, SWAP, keccak256, read_log, signed, topic, words
 from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request, in_bloom
 from simulator.chain.rpc import BadAnswer
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapEvent
-from simulator.round import Divergence
 
 POOL = "0x" + "0a" * 20
 SOMEBODY = "0x" + "00" * 31 + "01"

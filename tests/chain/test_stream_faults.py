@@ -13,13 +13,14 @@ from support.faulty_proxy import Fault, Response, faulty_proxy
 from support.naive_reader import NaiveReader, all_swaps
 from support.worlds import make_opening
 
+from simulator.base_fork import Divergence
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.health import State
 from simulator.chain.market import ChainMarket, ChainSettings
 from simulator.events import Block, SwapEvent
 from simulator.fork import Inventory, virtual_vault
 from simulator.portfolio import Range
-from simulator.round import Divergence, Round
+from simulator.round import Round
 
 UNIT = 10**18
 EDGE = 887220

@@ -11,7 +11,7 @@ from support.worlds import Chain, make_snapshot
 
 from protocol.errors import SimulationError
 from protocol.units import MAX_UINT128
-from simulator.events import LiquidityEvent, SwapEvent
+from simulator.events import LiquidityEvent
 from simulator.fork import Closed, Fork, Inventory, Opened, amounts_for_liquidity, virtual_vault
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.pool import Pool, PoolRevert
@@ -183,7 +183,7 @@ def test_somebody_elses_swap_repeats_what_was_asked_not_where_it_went() -> None:
     """With own liquidity in range the same input moves the price less; the fork must not be dragged to the chain's."""
     fork, chain = virtual((NARROW, 5 * UNIT, 5 * UNIT)), Chain(make_snapshot())
     event = chain.swap(True, 3 * UNIT)
-    fork.apply_foreign(event, RecoveredCall(True, 3 * UNIT, None), 9)
+    fork.apply_foreign(RecoveredCall(True, 3 * UNIT, None), 9)
     expected = virtual((NARROW, 5 * UNIT, 5 * UNIT))
     expected.pool.swap(True, 3 * UNIT, None)
     assert fork.pool.sqrt_price_x96 == expected.pool.sqrt_price_x96 > event.sqrt_price_x96
@@ -193,28 +193,23 @@ def test_somebody_elses_swap_repeats_what_was_asked_not_where_it_went() -> None:
 def test_somebody_elses_limit_is_kept_and_skipped_once_passed() -> None:
     fork = virtual((NARROW, 5 * UNIT, 5 * UNIT))
     limit = get_sqrt_ratio_at_tick(-10)
-    call, event = RecoveredCall(True, 10**30, limit), SwapEvent(0, 1, -1, limit, 1, -10)
-    fork.apply_foreign(event, call, 9)
+    call = RecoveredCall(True, 10**30, limit)
+    fork.apply_foreign(call, 9)
     assert fork.pool.sqrt_price_x96 == limit
     before = fork.portfolio()
-    fork.apply_foreign(event, call, 9)
+    fork.apply_foreign(call, 9)
     assert (fork.portfolio(), fork.pool.sqrt_price_x96) == (before, limit)
-
-
-def test_a_swap_without_its_call_is_our_own_fault() -> None:
-    with pytest.raises(SimulationError, match="recovered call"):
-        virtual().apply_foreign(SwapEvent(7, 1, -1, 1, 1, 0), None, 9)
 
 
 def test_somebody_elses_liquidity_comes_and_goes_as_it_was() -> None:
     fork = virtual((NARROW, UNIT, UNIT))
     own = fork.portfolio()
-    fork.apply_foreign(LiquidityEvent(0, -60, 120, 10**20, 1, 1), None, 9)
+    fork.apply_foreign(LiquidityEvent(0, -60, 120, 10**20, 1, 1), 9)
     assert fork.foreign_liquidity() == 10**21 + 10**20
-    fork.apply_foreign(LiquidityEvent(1, -60, 120, -(10**20), 1, 1), None, 9)
+    fork.apply_foreign(LiquidityEvent(1, -60, 120, -(10**20), 1, 1), 9)
     assert (fork.foreign_liquidity(), fork.portfolio()) == (10**21, own)
     with pytest.raises(PoolRevert):
-        fork.apply_foreign(LiquidityEvent(2, -60, 120, 2**127 - 1, 1, 1), None, 9)
+        fork.apply_foreign(LiquidityEvent(2, -60, 120, 2**127 - 1, 1, 1), 9)
 
 
 def test_a_copy_lives_its_own_life_and_liquidating_changes_nothing() -> None:

@@ -11,6 +11,7 @@ from support.worlds import START_BLOCK, Chain, make_opening, make_snapshot
 from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
+from simulator.base_fork import Divergence
 from simulator.events import Block, SwapEvent
 from simulator.fork import Fork, Inventory, virtual_vault
 from simulator.gas import GasTable
@@ -20,7 +21,7 @@ from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
 from simulator.plan import Desired
 from simulator.portfolio import Range
-from simulator.round import Ask, Divergence, Noted, Outcome, Round, RoundResult
+from simulator.round import Ask, Noted, Outcome, Round, RoundResult
 from simulator.valuation import Prices, QuoteToken, Target
 
 A, B = Hotkey("a"), Hotkey("b")

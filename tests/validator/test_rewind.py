@@ -17,8 +17,8 @@ from support.signed_rounds import (
 )
 from support.worlds import Chain
 
+from simulator.base_fork import Divergence
 from simulator.events import Block
-from simulator.round import Divergence
 from validator.rewind import rewind
 from validator.round_run import RoundRun
 from validator.transport import MinerEndpoint
