@@ -83,7 +83,6 @@ class Record:
 
     def flow(self) -> Flow:
         """Return what happens after the opening, from the calls of the record, with the blocks between the recorded."""
-        recorded = {block.number: block for block in self.blocks}
         happenings = {b.number: tuple(map(_happening, b.events, b.calls)) for b in self.blocks}
         numbers = range(self.first_block + 1, self.last_block + 1)
         blocks = (FlowBlock(number, self.timestamp_at(number), happenings.get(number, ())) for number in numbers)

@@ -86,7 +86,7 @@ async def test_base_fork_equals_the_chain_after_every_block_and_every_kind_of_ev
         engine.advance(block)
         assert engine.pool == await real_pool(chain)
     after = await market.open_round(12)
-    base = engine._base.to_snapshot(
+    base = engine._base.pool.to_snapshot(
         chain_id=CHAIN_ID,
         pair_address=market.info.pair_address,
         block_number=after.block_number,

@@ -39,7 +39,7 @@ def test_flash_pays_every_fork_and_the_protocol_takes_its_new_share() -> None:
     share = [amount * fork.active_liquidity() // fork.pool.liquidity for amount in (3 * UNIT, UNIT)]
     assert before == (0, 0)
     assert all(0 <= s - fee <= 1 for s, fee in zip(share, after, strict=True)), "a quarter less of token0"
-    assert engine._base.pool.protocol_fees_0 == UNIT and engine._base.fee_protocol == 4
+    assert engine._base.pool.protocol_fees_0 == UNIT and engine._base.pool.fee_protocol == 4
 
 
 def test_flash_where_nobody_is_active_is_lost_on_a_fork_and_a_divergence_on_the_base() -> None:
