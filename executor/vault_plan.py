@@ -115,9 +115,7 @@ def _swap(fork: Fork, plan: Plan, interval: PriceInterval) -> VaultSwap | None:
     out, zero_for_one = plan.swap.amount_out, plan.swap.zero_for_one
     limit = interval.lower_x96 if zero_for_one else interval.upper_x96
     net = (
-        mul_div_rounding_up(out, Q192, limit * limit)
-        if zero_for_one
-        else mul_div_rounding_up(out, limit * limit, Q192)
+        mul_div_rounding_up(out, Q192, limit * limit) if zero_for_one else mul_div_rounding_up(out, limit * limit, Q192)
     )
     cost = mul_div_rounding_up(net, _MILLION, _MILLION - fork.pool.fee_pips)
     return VaultSwap(zero_for_one, out, cost, limit)

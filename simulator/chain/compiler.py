@@ -18,9 +18,9 @@ class Compiled:
 
 
 @cache
-def compiled(name: str, directory: Path = Path(__file__).parent) -> Compiled:
-    """Return the contract of the file `name`.vy, which may import others of its directory. Takes a second or more the
-    first time in a process.
+def compiled(name: str, directory: Path = Path(__file__).parent, *libraries: Path) -> Compiled:
+    """Return the contract of the file `name`.vy, which may import others of its directory or of the libraries. Takes a
+    second or more the first time in a process.
 
     Raises ConfigError when the compiler is missing or not the pinned one.
     """
@@ -32,7 +32,7 @@ def compiled(name: str, directory: Path = Path(__file__).parent) -> Compiled:
     except ImportError as error:
         raise ConfigError("vyper is not installed; install it with: pip install vyper==0.4.3") from error
     source = (directory / f"{name}.vy").read_text(encoding="utf-8")
-    formats, bundle = ["bytecode", "bytecode_runtime"], FilesystemInputBundle([directory])
+    formats, bundle = ["bytecode", "bytecode_runtime"], FilesystemInputBundle([*libraries, directory])
     try:
         output = compile_code(source, output_formats=formats, input_bundle=bundle)
     except VyperException as error:

@@ -119,7 +119,7 @@ class VaultWorld:
             self.add(lower, upper, liquidity)
         self.pass_time(1800)
         self.vault = self.deploy_vault(self.limits, self.code or vault_code().creation_code)
-        self.call(OWNER, self.vault, "set_keeper(address,uint256)", int(self.keeper, 16), self.now + 30 * 86400)
+        self.appoint()
 
     # --- Calls ------------------------------------------------------------------------------------------------------
 
@@ -200,7 +200,9 @@ class VaultWorld:
         both = [self.call(DEPLOYER, t, "balanceOf(address)", int(holder, 16))[0] for t in (self.token0, self.token1)]
         return both[0], both[1]
 
-    def behave(self, token: str, *, mute: bool = False, blocked: bool = False, false: bool = False, to: str = "") -> None:
+    def behave(
+        self, token: str, *, mute: bool = False, blocked: bool = False, false: bool = False, to: str = ""
+    ) -> None:
         """Change a token's habits; `to` is told of its transfers."""
         habits = (int(mute), int(blocked), int(false), int(to or "0", 16))
         self.call(DEPLOYER, token, "behave(bool,bool,bool,address)", *habits)
@@ -239,6 +241,10 @@ class VaultWorld:
         return self.call(DEPLOYER, self.pool, "positions(bytes32)", position_key(owner, tick_lower, tick_upper))[0]
 
     # --- The vault --------------------------------------------------------------------------------------------------
+
+    def appoint(self) -> None:
+        """Make the keeper keeper for a month."""
+        self.tell(OWNER, "set_keeper(address,uint256)", int(self.keeper, 16), self.now + 30 * 86400)
 
     def deposit(self, amount0: int, amount1: int) -> None:
         """Deposit as the owner."""

@@ -75,7 +75,11 @@ def take_over(world: VaultWorld) -> None:
 
 
 def test_one_key_for_everything() -> None:
-    defence = ("vault_roles.vy", "assert msg.sender == self.owner, ", "assert msg.sender in [self.owner, self.keeper], ")
+    defence = (
+        "vault_roles.vy",
+        "assert msg.sender == self.owner, ",
+        "assert msg.sender in [self.owner, self.keeper], ",
+    )
     broken, world = world_with(defence), world_with()
     for each in (broken, world):
         each.deposit(10 * UNIT, 10 * UNIT)
@@ -206,7 +210,11 @@ def churn(world: VaultWorld, calls: int) -> int:
 
 def test_one_percent_a_call() -> None:
     market = {"fee_pips": 10_000, "spacing": 200, "limits": replace(LOOSE, min_width=400)}
-    defence = ("vault_worth.vy", "    assert daily_loss <= bounds.limits.max_daily_loss_ppm * 10**12, ", "    assert True, ")
+    defence = (
+        "vault_worth.vy",
+        "    assert daily_loss <= bounds.limits.max_daily_loss_ppm * 10**12, ",
+        "    assert True, ",
+    )
     broken, world = world_with(defence, **market), world_with(**market)  # type: ignore[arg-type] # see world_with
     for each in (broken, world):
         each.deposit(0, 20 * UNIT)
@@ -223,7 +231,11 @@ def test_one_percent_a_call() -> None:
 
 
 def test_many_calls_in_one_block() -> None:
-    defence = ("vault.vy", "assert block.timestamp >= self.last_rebalance + bounds.limits.cooldown_s, ", "assert True, ")
+    defence = (
+        "vault.vy",
+        "assert block.timestamp >= self.last_rebalance + bounds.limits.cooldown_s, ",
+        "assert True, ",
+    )
     broken, world = world_with(defence), world_with()
 
     def attack(world: VaultWorld) -> None:
@@ -237,7 +249,11 @@ def test_many_calls_in_one_block() -> None:
 
 def test_fees_hide_a_loss() -> None:
     """Fees that wait in the pool are the owner's: what a call collects makes up for nothing."""
-    defence = ("vault.vy", "worth.charge(before, after, means, fees0, fees1)", "worth.charge(before, after, means, 0, 0)")
+    defence = (
+        "vault.vy",
+        "worth.charge(before, after, means, fees0, fees1)",
+        "worth.charge(before, after, means, 0, 0)",
+    )
     others, limits = ((-60_000, 60_000, 500 * UNIT),), replace(LOOSE, max_loss_ppm=2000)
     broken, world = (world_with(*d, others=others, limits=limits) for d in ((defence,), ()))
 
@@ -378,7 +394,9 @@ def test_a_gift_hides_no_loss_and_is_the_owners() -> None:
     def attack(world: VaultWorld) -> None:
         world.push_to(get_sqrt_ratio_at_tick(250))
         closes = [Range(-6000, -600)]
-        world.rebalance(world.plan(closes=closes, swap=any_swap(False, 18 * UNIT), opens=[opening(0, 600, 18 * UNIT, 0)]))
+        world.rebalance(
+            world.plan(closes=closes, swap=any_swap(False, 18 * UNIT), opens=[opening(0, 600, 18 * UNIT, 0)])
+        )
 
     refused(world, "loss", attack)
     world.rebalance(world.plan(closes=[Range(-6000, -600)]))
