@@ -41,7 +41,7 @@ def rebalance_data(call: VaultCall) -> bytes:
     Source:     the contract ABI specification, "Use of Dynamic Types"
     """
     swap = call.swap
-    arrays = [
+    arrays: list[list[tuple[int, ...]]] = [
         [(*_ticks(c.range), c.amount0_min, c.amount1_min) for c in call.closes],
         [_ticks(r) for r in call.collects],
         [(*_ticks(o.range), o.amount0, o.amount1, o.amount0_min, o.amount1_min) for o in call.opens],

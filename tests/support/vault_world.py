@@ -27,7 +27,7 @@ from executor.vault import (
     vault_code,
 )
 from executor.vault_abi import deployment_arguments, positions_hash, rebalance_data
-from simulator.chain.abi import selector, signed, words
+from simulator.chain.abi import position_key, selector, signed, words
 from simulator.chain.artifacts import FACTORY
 from simulator.chain.compiler import compiled
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
@@ -150,7 +150,10 @@ class VaultWorld:
             self.evm.reset_transient_storage()
         result = self.evm.result
         assert result is not None
-        self.gas_used, self.logs = result.gas_used, [_log(l) for l in result.logs if l.address.lower() == self.vault]
+        self.gas_used, self.logs = (
+            result.gas_used,
+            [_log(raw) for raw in result.logs if raw.address.lower() == self.vault],
+        )
         return [int.from_bytes(answer[at : at + 32], "big") for at in range(0, len(answer), 32)]
 
     def call(self, sender: str, to: str, signature: str, *arguments: int) -> list[int]:
@@ -236,8 +239,6 @@ class VaultWorld:
 
     def liquidity_of(self, owner: str, tick_lower: int, tick_upper: int) -> int:
         """Return a position's liquidity in the pool."""
-        from simulator.chain.abi import position_key
-
         return self.call(DEPLOYER, self.pool, "positions(bytes32)", position_key(owner, tick_lower, tick_upper))[0]
 
     # --- The vault --------------------------------------------------------------------------------------------------

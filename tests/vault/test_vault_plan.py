@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from support.vault_attacks import refuses
 from support.vault_twin import VaultTwin
-from support.vault_world import KEEPER, UNIT, Reverted, opening
+from support.vault_world import KEEPER, UNIT, opening
 
 from executor.guards import Refused
 from executor.vault import ListedPosition, VaultCall, VaultSwap
@@ -87,7 +88,7 @@ def carry_out(twin: VaultTwin, plan: Plan, call: VaultCall, interval: PriceInter
     if ahead.pool.sqrt_price_x96 in interval:
         twin.execute(plan, call)
         return "done"
-    with pytest.raises(Reverted, match="^(swap not filled|costs too much|SPL)$"):
+    with refuses("swap not filled", "costs too much", "SPL"):
         twin.world.rebalance(call)
     return "refused on chain"
 
