@@ -96,7 +96,7 @@ class VaultWorld:
     now: int = START
     plans: int = 0
     gas_used: int = 0
-    logs: list[Log] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)  # of the last call in which the vault told anything
     evm: EVM = field(default_factory=lambda: EVM(gas_limit=2**62, spec_id="CANCUN"))
     token0: str = ""
     token1: str = ""
@@ -150,10 +150,9 @@ class VaultWorld:
             self.evm.reset_transient_storage()
         result = self.evm.result
         assert result is not None
-        self.gas_used, self.logs = (
-            result.gas_used,
-            [_log(raw) for raw in result.logs if raw.address.lower() == self.vault],
-        )
+        self.gas_used = result.gas_used
+        logs = [_log(raw) for raw in result.logs if raw.address.lower() == self.vault]
+        self.logs = logs or self.logs
         return [int.from_bytes(answer[at : at + 32], "big") for at in range(0, len(answer), 32)]
 
     def call(self, sender: str, to: str, signature: str, *arguments: int) -> list[int]:
