@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -40,6 +40,7 @@ from simulator.math.tick_math import get_sqrt_ratio_at_tick
 LIMITS = replace(LOOSE, max_loss_ppm=8_000, max_daily_loss_ppm=20_000)
 SWAPPED = topic("Swapped(bytes32,int256,int256)")
 DUST = 10**6  # raw units, of 20 * UNIT: roundings
+TICK = 1e-4  # at price 1 the pool may say tick -1, and the vault then counts at the price of that
 TICKS = st.integers(-15, 15).map(lambda n: n * 60)
 SHARES = st.floats(0, 1.2)
 OPENS = st.lists(st.tuples(TICKS, st.integers(1, 12), SHARES, SHARES), max_size=3)
@@ -143,10 +144,10 @@ class Theft(RuleBasedStateMachine):
         self.outcomes["done"] += 1
         self.outcomes["swapped"] += any(log.topic == SWAPPED for log in world.logs)
         loss = (before - self.fair_worth() - DUST) / before
-        assert loss <= LIMITS.max_loss_ppm / 10**6, loss
+        assert loss <= LIMITS.max_loss_ppm / 10**6 + TICK, loss
         self.losses.append((world.now, max(loss, 0)))
         day = [lost for at, lost in self.losses if at > world.now - 86_400]
-        assert sum(day) <= LIMITS.max_daily_loss_ppm / 10**6, day
+        assert sum(day) <= LIMITS.max_daily_loss_ppm / 10**6 + TICK * len(day), day
 
     def fair_worth(self) -> int:
         """Return all that the vault owns, counted at the price 1 whatever the pool's is."""
@@ -197,6 +198,7 @@ def test_no_sequence_takes_more_than_the_budgets() -> None:
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
+            phases=(Phase.generate,),  # a shorter example of a theft would take minutes to find
             suppress_health_check=list(HealthCheck),
         ),
     )
