@@ -20,8 +20,9 @@ from protocol.wire import REBALANCE_PATH
 from simulator.answers import Answer, read_answer, request_bytes
 from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.opening import RoundOpening
+from simulator.participant import AnswerNote
 from simulator.query import build_query
-from simulator.round import AnswerNote, Round, RoundResult
+from simulator.round import Round, RoundResult
 
 FORMAT = 1
 

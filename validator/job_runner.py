@@ -20,7 +20,8 @@ from simulator.evidence import canonical
 from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.market import Market
 from simulator.opening import Entrant, RoundOpening, Schedule
-from simulator.round import AnswerNote, Ask
+from simulator.participant import AnswerNote
+from simulator.round import Ask
 from simulator.valuation import QuoteToken, Target
 from validator import job_settings
 from validator.ports import Guard, Miners, Roster

@@ -16,8 +16,9 @@ from simulator.answers import read_answer
 from simulator.events import Block
 from simulator.evidence import AnswerRecord, Evidence, WinnerRule, results_to_json
 from simulator.opening import RoundOpening
+from simulator.participant import AnswerNote
 from simulator.query import build_query
-from simulator.round import AnswerNote, Ask, ParticipantResult, Round, RoundResult
+from simulator.round import Ask, ParticipantResult, Round, RoundResult
 from validator.stored_evidence import pack
 from validator.transport import Exchange, ExchangeStatus, MinerEndpoint
 

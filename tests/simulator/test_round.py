@@ -19,9 +19,10 @@ from simulator.ledger import GasPolicy
 from simulator.math.liquidity_amounts import get_amount0_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
+from simulator.participant import Noted, Outcome
 from simulator.plan import Desired
 from simulator.portfolio import Range
-from simulator.round import Ask, Noted, Outcome, Round, RoundResult
+from simulator.round import Ask, Round, RoundResult
 from simulator.valuation import Prices, QuoteToken, Target
 
 A, B = Hotkey("a"), Hotkey("b")

@@ -11,7 +11,7 @@ import pytest
 
 from protocol.errors import ConfigError
 from simulator import records
-from simulator.replay import EndState, FirstDivergence, ReplayReport, replay_file
+from simulator.file_replay import EndState, FirstDivergence, ReplayReport, replay_file
 
 DATA = Path(__file__).parent.parent / "data"
 SAMPLE = DATA / "three_young_pools.jsonl"
