@@ -107,6 +107,15 @@ class Fork:
         """Return an independent fork in the same state."""
         return Fork(self.pool.copy(), self.idle0, self.idle1, self._ranges)
 
+    def rejoin(self, base: AnyPool) -> None:
+        """Go on in a copy of a pool that went on without the positions, none of which was in range meanwhile."""
+        pool = base.copy()
+        for r in self._ranges:
+            pool.mint(
+                VAULT, r.tick_lower, r.tick_upper, self.pool.positions[(VAULT, r.tick_lower, r.tick_upper)].liquidity
+            )
+        self.pool = pool
+
     @property
     def ranges(self) -> tuple[Range, ...]:
         """The vault's open ranges, sorted."""

@@ -54,6 +54,7 @@ class Shown:
     portfolio: Portfolio
     rebalances: int
     foreign_liquidity: int  # in range on this participant's fork, its own excluded
+    opening_total: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,6 @@ class Checkpoint(Generic[Name]):
     timestamp: int
     effective_block: int
     pool: PoolView
-    opening_total: tuple[int, int]
     shown: Mapping[Name, Shown]
 
 
@@ -97,8 +97,8 @@ class Participant:
 
     def shown(self) -> Shown:
         """Return what is shown to it now."""
-        fork = self.account.fork
-        return Shown(fork.portfolio(), self.account.rebalances, fork.foreign_liquidity())
+        account, fork = self.account, self.account.fork
+        return Shown(fork.portfolio(), account.rebalances, fork.foreign_liquidity(), account.opening.total)
 
     def desire(self, desired: Sequence[Desired]) -> AnswerNote:
         """Take what it wants to hold from the next effective block on, judged on its fork as it stands."""

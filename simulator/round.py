@@ -142,7 +142,6 @@ class Round:
             timestamp=self._timestamp,
             effective_block=self._times.effective_block,
             pool=self.pool,
-            opening_total=self._benchmark.opening.total,
             shown=shown,
         )
 

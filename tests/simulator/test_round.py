@@ -345,7 +345,7 @@ def test_what_is_shown() -> None:
     assert later.shown[A].portfolio.holdings == () != later.shown[B].portfolio.holdings
     assert (later.shown[A].rebalances, later.shown[B].rebalances) == (1, 0)
     assert later.shown[A].foreign_liquidity == later.shown[B].foreign_liquidity == later.pool.liquidity == 10**21
-    assert later.opening_total == asks[0].shown[A].portfolio.total
+    assert later.shown[A].opening_total == asks[0].shown[A].portfolio.total
 
 
 def test_the_standing_of_the_moment_is_value_against_the_untouched_portfolio() -> None:
