@@ -125,7 +125,7 @@ def filling(shown: Shown, opening: RoundOpening) -> tuple[Desired, ...]:
     """Take all the liquidity that a far tick can hold, for dust, beside a position that trades."""
     room = Chain(opening.snapshot).pool.max_liquidity_per_tick - 10**21
     dust = get_amount0_for_liquidity(*map(get_sqrt_ratio_at_tick, (FAR.tick_lower, FAR.tick_upper)), room)
-    return (*repeated(shown), Desired(Range(-120, 120), UNIT, UNIT), Desired(FAR, dust, 0))
+    return (*repeated(shown), Desired(Range(-180, 180), UNIT // 2, UNIT // 2), Desired(FAR, dust, 0))
 
 
 async def recorded(name: str, *, length_blocks: int, miners: int, seed: int) -> WhatIf:
@@ -192,7 +192,7 @@ def random_block(rng: random.Random, chain: Chain, *, fills: bool) -> Block:
         else:
             chain.set_fee_protocol(rng.choice((0, 4, 10)), rng.choice((0, 5)))
     if fills and chain.number == START_BLOCK + 9:
-        chain.change_liquidity(*FULL_RANGE, 10**21)  # for which there is no room at a tick that somebody filled
+        chain.change_liquidity(FAR.tick_lower, FAR.tick_upper, 10**22)  # no room where somebody filled the tick
     return chain.block()
 
 
