@@ -28,12 +28,12 @@ def check(path: Path, *, create: bool) -> None:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=0)) as connection:
             rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             return  # somebody is writing: the store waits for its turn
-        raise ConfigError(f"cannot open the database {path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(f"cannot open the database {path}: the file is not an SQLite database") from error
+        is_other = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_NOTADB
+        why = "the file is not an SQLite database" if is_other else error
+        raise ConfigError(f"cannot open the database {path}: {why}") from error
     tables = sorted(name for (name,) in rows)
     if tables and RECORDS not in tables:
         raise ConfigError(f"the database {path} is not Tideline's (it has a table {tables[0]}); choose another")
