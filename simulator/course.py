@@ -51,7 +51,7 @@ class Course:
         marks = 0
 
         def leave(number: int, timestamp: int) -> None:
-            if number < times.end_block and times.leave(number):
+            if times.leave(number):
                 stops.append(Stop(len(steps), number, timestamp, times.effective_block))
 
         leave(flow.snapshot.block_number, flow.snapshot.timestamp)

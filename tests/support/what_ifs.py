@@ -57,7 +57,7 @@ class WhatIf:
     def wish(self, index: int, who: int, shown: Shown, tick: int) -> tuple[Desired, ...] | None:
         """Return what a participant wishes at a checkpoint, None for no change; the same wherever it is asked."""
         if self.fills_a_tick and who == FILLER:
-            return filling(shown, self.opening) if index == 0 else None
+            return filling(shown, self.opening) if index == 0 else repeated(shown)
         rng = random.Random(f"{self.seed}/{index}/{who}")
         return random_wish(rng, shown, tick, self.opening.market.tick_spacing)
 
