@@ -60,7 +60,8 @@ class LocalSigner:
 
     async def sign(self, fields: Mapping[str, Any]) -> Signed:
         """Sign a transaction."""
-        signed = self._account.sign_transaction({"type": 2, **fields})
+        to = bytes.fromhex(fields["to"].removeprefix("0x"))  # as text the library takes checksummed addresses only
+        signed = self._account.sign_transaction({"type": 2, **fields, "to": to})
         return Signed(signed.raw_transaction.to_0x_hex(), signed.hash.to_0x_hex())
 
 
