@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import SimulationError
 from protocol.units import Q192
-from simulator.course import Course, Stop
+from simulator.course import Asking, Course, Halt
 from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
 from simulator.flow import Flow
 from simulator.fork import Fork
@@ -98,10 +98,10 @@ def replay(
     run.start(candidates)
     for stop in run.course.stops:
         run.live_until(stop.step)
-        if stop.effective_block is None:
+        if stop.reason is Halt.PLANS:
             run.carry_out()
-        elif decide is not None:
-            run.ask(stop, decide)
+        elif isinstance(stop.reason, Asking) and decide is not None:
+            run.ask(stop.reason, decide)
     run.live_until(len(run.course.steps))
     return run.close()
 
@@ -223,18 +223,16 @@ class _Run:
                 participant.settle(prices, is_effective=True)
                 self._fall_asleep(index)
 
-    def ask(self, stop: Stop, decide: Decide) -> None:
+    def ask(self, now: Asking, decide: Decide) -> None:
         """Show every fork that still takes part as it stands, and take what is decided."""
-        if stop.effective_block is None:
-            raise SimulationError("nobody is asked here", block=stop.block_number)
         for index in self._asleep:
             self._participants[index].account.fork.rejoin(self._base)
         shown = {index: p.shown() for index, p in enumerate(self._participants) if p.is_asked}
-        where = (stop.block_number, "", stop.timestamp, stop.effective_block)
+        where = (now.block_number, "", now.timestamp, now.effective_block)
         decided = decide(Checkpoint(self._checkpoints, *where, PoolView.of(self._base), shown))
         self._checkpoints += 1
         if not decided.keys() <= shown.keys():
-            raise SimulationError("a decision is for a fork that is not shown", block=stop.block_number)
+            raise SimulationError("a decision is for a fork that is not shown", block=now.block_number)
         for index, desired in decided.items():
             self._desire(index, desired)
 

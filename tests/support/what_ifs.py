@@ -162,7 +162,7 @@ def random_world(seed: int) -> WhatIf:
     own = [(low := 60 * rng.randint(-30, 25), low + 60 * rng.randint(1, 30), 10**21) for _ in range(6)]
     snapshot = make_snapshot(positions=((*FULL_RANGE, 10**20), *own), tick=rng.randint(-600, 600))
     chain, fills = Chain(snapshot), rng.random() < 0.5
-    length_blocks = rng.randint(12, 40)
+    length_blocks, restrike_s = rng.choice(((12, 60), (25, 60), (40, 36), (100, 12)))
     blocks = tuple(random_block(rng, chain, fills=fills) for _ in range(length_blocks))
     vault = virtual_vault(snapshot, random_inventory(rng, snapshot.tick))
     miners = tuple("abcde"[: rng.randint(2, 5)])
@@ -177,7 +177,8 @@ def random_world(seed: int) -> WhatIf:
         gas=GAS,
     )
     entrants = tuple(Entrant(Hotkey(name), i, 1) for i, name in enumerate(miners))
-    opening = replace(opening, entrants=entrants)
+    schedule = replace(opening.schedule, restrike_s=restrike_s)
+    opening = replace(opening, entrants=entrants, schedule=schedule)
     return WhatIf(opening, blocks, Flow.recover(snapshot, blocks), seed, fills_a_tick=fills)
 
 
