@@ -49,11 +49,14 @@ def interval_around(tick: int, ticks: int) -> PriceInterval:
     return PriceInterval(get_sqrt_ratio_at_tick(lower) + (lower == MIN_TICK), get_sqrt_ratio_at_tick(upper) - 1)
 
 
-def make_call(fork: Fork, plan: Plan, interval: PriceInterval, ticket: Ticket) -> VaultCall | Refused:
+def make_call(
+    fork: Fork, plan: Plan, interval: PriceInterval, ticket: Ticket, *, owns_fees: bool = True
+) -> VaultCall | Refused:
     """Turn a plan into the vault's call.
 
     Parameters: fork  the pool and the vault as they are now, not changed   ·   plan  made by `simulator.plan`
                 interval  where the price may be before and after   ·   ticket  see `Ticket`
+                owns_fees  whether the vault itself gets the fees of what it closes
     Returns:    the call, or Refused when there is nothing to do, or when the price is outside or would be afterwards,
                 or when the swap would cost more than is owned
     Rounding:   minimum amounts floored, the cost of the swap ceiled: what happens within the interval is never refused
@@ -73,7 +76,7 @@ def make_call(fork: Fork, plan: Plan, interval: PriceInterval, ticket: Ticket) -
     swap = _swap(fork, plan, interval)
     holdings = {h.range: h for h in fork.portfolio().holdings}
     closing = [holdings[r] for r in plan.close]
-    fees = [holdings[r] for r in (*plan.close, *plan.collect)]
+    fees = [holdings[r] for r in (*plan.close, *plan.collect)] if owns_fees else []
     return VaultCall(
         ticket.plan_id,
         ticket.deadline_s,
