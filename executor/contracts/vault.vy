@@ -11,6 +11,7 @@
 
 import vault_limits as bounds
 import vault_math as math
+import vault_plan as plans
 import vault_pool as pool
 import vault_positions as book
 import vault_roles as roles
@@ -28,39 +29,9 @@ exports: pool.__interface__
 exports: book.__interface__
 exports: worth.__interface__
 
-struct Close:
-    tick_lower: int24
-    tick_upper: int24
-    amount0_min: uint256
-    amount1_min: uint256
-
-struct Collect:
-    tick_lower: int24
-    tick_upper: int24
-
-# Buys what the opens lack, exactly, but at most `amount_out`. 0 means no swap.
-struct Swap:
-    zero_for_one: bool
-    amount_out: uint256
-    amount_in_max: uint256
-    sqrt_price_limit_x96: uint160
-
-struct Open:
-    tick_lower: int24
-    tick_upper: int24
-    amount0: uint128
-    amount1: uint128
-    amount0_min: uint256
-    amount1_min: uint256
-
-struct Plan:
-    plan_id: bytes32
-    deadline: uint256
-    positions_hash: bytes32
-    closes: DynArray[Close, MAX_POSITIONS]
-    collects: DynArray[Collect, MAX_POSITIONS]
-    swap: Swap
-    opens: DynArray[Open, MAX_POSITIONS]
+struct Amounts:
+    amount0: uint256
+    amount1: uint256
 
 event Deposited:
     amount0: uint256
@@ -80,50 +51,6 @@ event Released:
     tick_upper: indexed(int24)
     amount0: uint256
     amount1: uint256
-
-event Closed:
-    plan_id: indexed(bytes32)
-    tick_lower: indexed(int24)
-    tick_upper: indexed(int24)
-    liquidity: uint128
-    principal0: uint256
-    principal1: uint256
-    fees0: uint256
-    fees1: uint256
-
-event Collected:
-    plan_id: indexed(bytes32)
-    tick_lower: indexed(int24)
-    tick_upper: indexed(int24)
-    fees0: uint256
-    fees1: uint256
-
-event Swapped:
-    plan_id: indexed(bytes32)
-    amount0: int256
-    amount1: int256
-
-event Opened:
-    plan_id: indexed(bytes32)
-    tick_lower: indexed(int24)
-    tick_upper: indexed(int24)
-    liquidity: uint128
-    amount0: uint256
-    amount1: uint256
-
-# Worth in token1 at the long mean, fees left out; losses in units of 1e-18 of the worth before.
-event Rebalanced:
-    plan_id: indexed(bytes32)
-    sqrt_price_x96: uint256
-    nav_before: uint256
-    nav_after: uint256
-    fees0: uint256
-    fees1: uint256
-    loss_x18: uint256
-    daily_loss_x18: uint256
-    idle0: uint256
-    idle1: uint256
-    positions_hash: bytes32
 
 MAX_POSITIONS: constant(uint256) = 50
 
@@ -235,78 +162,35 @@ def _send(token: address, amount: uint256):
 
 
 @external
-def rebalance(plan: Plan):
+def rebalance(plan: plans.Plan):
     """@notice Carry out a plan: closes, at most one swap on the pool, opens; all of it or nothing"""
     roles.only_keeper()
-    assert block.timestamp <= plan.deadline, "too late"
-    assert block.timestamp >= self.last_rebalance + bounds.limits.cooldown_s, "cooldown"
-    assert not self.is_used[plan.plan_id], "plan used"
-    self.is_used[plan.plan_id] = True
-    self.last_rebalance = block.timestamp
-    words: DynArray[uint256, MAX_POSITIONS] = book.words
-    assert book.hash_of(words) == plan.positions_hash, "positions changed"
-
+    words: DynArray[uint256, MAX_POSITIONS] = self._admit(plan.plan_id, plan.deadline, plan.positions_hash)
     # A block's own trades are not in its means: what they are now they will be at the end.
     means: worth.Means = worth.means()
     worth.check_price(means)
     before: worth.Worth = worth.of(words, means)
-    fees0: uint256 = 0
-    fees1: uint256 = 0
-    amount0: uint256 = 0
-    amount1: uint256 = 0
-    for close: Close in plan.closes:
-        index: uint256 = self._index_of(words, close.tick_lower, close.tick_upper)
-        amount0, amount1 = self._close(plan.plan_id, close, book.unpack(words[index]).liquidity)
-        words[index] = 0
-        fees0 += amount0
-        fees1 += amount1
-    words = self._without_gaps(words)
-    for at: Collect in plan.collects:
-        self._index_of(words, at.tick_lower, at.tick_upper)
-        amount0, amount1 = pool.collect_fees(at.tick_lower, at.tick_upper)
-        log Collected(
-            plan_id=plan.plan_id, tick_lower=at.tick_lower, tick_upper=at.tick_upper, fees0=amount0, fees1=amount1
-        )
-        fees0 += amount0
-        fees1 += amount1
 
-    need0: uint256 = 0
-    need1: uint256 = 0
-    for wanted: Open in plan.opens:
-        need0 += convert(wanted.amount0, uint256)
-        need1 += convert(wanted.amount1, uint256)
-    self._swap(plan.plan_id, plan.swap, need1 if plan.swap.zero_for_one else need0)
-    owned0: uint256 = pool.idle(pool.TOKEN0)
-    owned1: uint256 = pool.idle(pool.TOKEN1)
-    for wanted: Open in plan.opens:
-        assert book.index_of(words, wanted.tick_lower, wanted.tick_upper) == len(words), "range twice"
-        bounds.check_range(wanted.tick_lower, wanted.tick_upper, means.long_tick)
-        amount0 = self._scaled(convert(wanted.amount0, uint256), owned0, need0)
-        amount1 = self._scaled(convert(wanted.amount1, uint256), owned1, need1)
-        liquidity: uint128 = self._open(plan.plan_id, wanted, amount0, amount1)
-        if liquidity > 0:
-            words.append(
-                book.pack(
-                    book.Position(
-                        tick_lower=wanted.tick_lower, tick_upper=wanted.tick_upper, liquidity=liquidity
-                    )
-                )
-            )
-    assert len(words) <= bounds.limits.max_positions, "too many positions"
+    fees: Amounts = empty(Amounts)
+    words, fees = self._close_all(plan.plan_id, plan.closes, words)
+    collected: Amounts = self._collect_all(plan.plan_id, plan.collects, words)
+    fees.amount0 += collected.amount0
+    fees.amount1 += collected.amount1
+    words = self._open_all(plan.plan_id, plan.swap, plan.opens, words, means.long_tick)
     book.words = words
 
     worth.check_price(means)
     after: worth.Worth = worth.of(words, means)
     loss: uint256 = 0
     daily_loss: uint256 = 0
-    loss, daily_loss = worth.charge(before, after, means, fees0, fees1)
-    log Rebalanced(
+    loss, daily_loss = worth.charge(before, after, means, fees.amount0, fees.amount1)
+    log plans.Rebalanced(
         plan_id=plan.plan_id,
         sqrt_price_x96=means.long_x96,
         nav_before=worth.in_token1(before.long, means.long_x96),
         nav_after=worth.in_token1(after.long, means.long_x96),
-        fees0=fees0,
-        fees1=fees1,
+        fees0=fees.amount0,
+        fees1=fees.amount1,
         loss_x18=loss,
         daily_loss_x18=daily_loss,
         idle0=pool.idle(pool.TOKEN0),
@@ -316,7 +200,88 @@ def rebalance(plan: Plan):
 
 
 @internal
-def _close(plan_id: bytes32, close: Close, liquidity: uint128) -> (uint256, uint256):
+def _admit(plan_id: bytes32, deadline: uint256, positions_hash: bytes32) -> DynArray[uint256, MAX_POSITIONS]:
+    """@notice Use up a plan that comes in time, for the first time, for the positions that there are"""
+    assert block.timestamp <= deadline, "too late"
+    assert block.timestamp >= self.last_rebalance + bounds.limits.cooldown_s, "cooldown"
+    assert not self.is_used[plan_id], "plan used"
+    self.is_used[plan_id] = True
+    self.last_rebalance = block.timestamp
+    words: DynArray[uint256, MAX_POSITIONS] = book.words
+    assert book.hash_of(words) == positions_hash, "positions changed"
+    return words
+
+
+@internal
+def _close_all(
+    plan_id: bytes32, closes: DynArray[plans.Close, MAX_POSITIONS], listed: DynArray[uint256, MAX_POSITIONS]
+) -> (DynArray[uint256, MAX_POSITIONS], Amounts):
+    """@return the positions that are left, and what came beyond the principal"""
+    words: DynArray[uint256, MAX_POSITIONS] = listed
+    fees: Amounts = empty(Amounts)
+    for close: plans.Close in closes:
+        index: uint256 = self._index_of(words, close.tick_lower, close.tick_upper)
+        more: Amounts = self._close(plan_id, close, book.unpack(words[index]).liquidity)
+        words[index] = 0
+        fees.amount0 += more.amount0
+        fees.amount1 += more.amount1
+    return self._without_gaps(words), fees
+
+
+@internal
+def _collect_all(
+    plan_id: bytes32, collects: DynArray[plans.Collect, MAX_POSITIONS], words: DynArray[uint256, MAX_POSITIONS]
+) -> Amounts:
+    fees: Amounts = empty(Amounts)
+    for at: plans.Collect in collects:
+        self._index_of(words, at.tick_lower, at.tick_upper)
+        fees0: uint256 = 0
+        fees1: uint256 = 0
+        fees0, fees1 = pool.collect_fees(at.tick_lower, at.tick_upper)
+        log plans.Collected(
+            plan_id=plan_id, tick_lower=at.tick_lower, tick_upper=at.tick_upper, fees0=fees0, fees1=fees1
+        )
+        fees.amount0 += fees0
+        fees.amount1 += fees1
+    return fees
+
+
+@internal
+def _open_all(
+    plan_id: bytes32,
+    swap: plans.Swap,
+    opens: DynArray[plans.Open, MAX_POSITIONS],
+    kept: DynArray[uint256, MAX_POSITIONS],
+    mean_tick: int256,
+) -> DynArray[uint256, MAX_POSITIONS]:
+    """@return the positions that there are then"""
+    words: DynArray[uint256, MAX_POSITIONS] = kept
+    need0: uint256 = 0
+    need1: uint256 = 0
+    for wanted: plans.Open in opens:
+        need0 += convert(wanted.amount0, uint256)
+        need1 += convert(wanted.amount1, uint256)
+    self._swap(plan_id, swap, need1 if swap.zero_for_one else need0)
+    owned0: uint256 = pool.idle(pool.TOKEN0)
+    owned1: uint256 = pool.idle(pool.TOKEN1)
+    for wanted: plans.Open in opens:
+        assert book.index_of(words, wanted.tick_lower, wanted.tick_upper) == len(words), "range twice"
+        bounds.check_range(wanted.tick_lower, wanted.tick_upper, mean_tick)
+        amount0: uint256 = self._scaled(convert(wanted.amount0, uint256), owned0, need0)
+        amount1: uint256 = self._scaled(convert(wanted.amount1, uint256), owned1, need1)
+        liquidity: uint128 = self._open(plan_id, wanted, amount0, amount1)
+        if liquidity > 0:
+            words.append(
+                book.pack(
+                    book.Position(tick_lower=wanted.tick_lower, tick_upper=wanted.tick_upper, liquidity=liquidity)
+                )
+            )
+    assert len(words) <= bounds.limits.max_positions, "too many positions"
+    return words
+
+
+@internal
+def _close(plan_id: bytes32, close: plans.Close, liquidity: uint128) -> Amounts:
     """@return what came beyond the principal: fees, and what others had added"""
     principal0: uint256 = 0
     principal1: uint256 = 0
@@ -326,7 +291,7 @@ def _close(plan_id: bytes32, close: Close, liquidity: uint128) -> (uint256, uint
     paid0: uint256 = 0
     paid1: uint256 = 0
     paid0, paid1 = pool.take(close.tick_lower, close.tick_upper, True, True)
-    log Closed(
+    log plans.Closed(
         plan_id=plan_id,
         tick_lower=close.tick_lower,
         tick_upper=close.tick_upper,
@@ -336,11 +301,11 @@ def _close(plan_id: bytes32, close: Close, liquidity: uint128) -> (uint256, uint
         fees0=paid0 - principal0,
         fees1=paid1 - principal1,
     )
-    return paid0 - principal0, paid1 - principal1
+    return Amounts(amount0=paid0 - principal0, amount1=paid1 - principal1)
 
 
 @internal
-def _swap(plan_id: bytes32, swap: Swap, need: uint256):
+def _swap(plan_id: bytes32, swap: plans.Swap, need: uint256):
     owned: uint256 = pool.idle(pool.TOKEN1 if swap.zero_for_one else pool.TOKEN0)
     if swap.amount_out == 0 or need <= owned:
         return
@@ -348,11 +313,11 @@ def _swap(plan_id: bytes32, swap: Swap, need: uint256):
     amount0: int256 = 0
     amount1: int256 = 0
     amount0, amount1 = pool.swap(swap.zero_for_one, amount_out, swap.amount_in_max, swap.sqrt_price_limit_x96)
-    log Swapped(plan_id=plan_id, amount0=amount0, amount1=amount1)
+    log plans.Swapped(plan_id=plan_id, amount0=amount0, amount1=amount1)
 
 
 @internal
-def _open(plan_id: bytes32, wanted: Open, amount0: uint256, amount1: uint256) -> uint128:
+def _open(plan_id: bytes32, wanted: plans.Open, amount0: uint256, amount1: uint256) -> uint128:
     liquidity: uint128 = convert(
         math.get_liquidity_for_amounts(
             pool.sqrt_price(),
@@ -367,7 +332,7 @@ def _open(plan_id: bytes32, wanted: Open, amount0: uint256, amount1: uint256) ->
     paid1: uint256 = 0
     if liquidity > 0:
         paid0, paid1 = pool.mint(wanted.tick_lower, wanted.tick_upper, liquidity, amount0, amount1)
-        log Opened(
+        log plans.Opened(
             plan_id=plan_id,
             tick_lower=wanted.tick_lower,
             tick_upper=wanted.tick_upper,

@@ -167,7 +167,7 @@ def test_fees_hide_a_loss() -> None:
     """Fees that wait in the pool are the owner's: what a call collects makes up for nothing."""
     defence = (
         "vault.vy",
-        "worth.charge(before, after, means, fees0, fees1)",
+        "worth.charge(before, after, means, fees.amount0, fees.amount1)",
         "worth.charge(before, after, means, 0, 0)",
     )
     others, limits = ((-60_000, 60_000, 500 * UNIT),), replace(LOOSE, max_loss_ppm=2000)
