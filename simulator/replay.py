@@ -55,8 +55,7 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Replay:
     """What every candidate came to, in their order. `faults` say what made an outcome invalid, "" where nothing did.
-    `steps_run` were taken by all forks together; where it is less than
-    `steps` a fork, forks went where the base went without being run.
+    Each fork has `steps` to take; `steps_run` were taken by all together, in the others forks went where the base went.
     """
 
     ledgers: tuple[Ledger, ...]
@@ -132,8 +131,7 @@ class _Run:
             if candidate.vault not in opened:
                 opened[candidate.vault] = Fork.with_vault(self._base.copy(), candidate.vault)
             fork = opened[candidate.vault].copy()
-            participant = Participant(Account(fork, gas, prices, self._base.timestamp))
-            participants.append(participant)
+            participants.append(Participant(Account(fork, gas, prices, self._base.timestamp)))
         return participants
 
     def start(self, candidates: Sequence[Candidate]) -> None:
