@@ -26,6 +26,7 @@ class BaseFork:
         self.swaps = 0
         self.liquidity_changes = 0
         self._pair_address = snapshot.pair_address
+        self._max_fee_pips = snapshot.family.max_fee_pips
 
     def apply(self, block: Block, event: PoolEvent) -> Happening:
         """Let an event of a block happen.
@@ -52,7 +53,7 @@ class BaseFork:
 
     def _swap(self, event: SwapEvent, where: dict[str, object]) -> RecoveredCall:
         self.swaps += 1
-        call = recover_call(self.pool, event)
+        call = recover_call(self.pool, event, max_fee_pips=self._max_fee_pips)
         if call is None:
             raise Divergence(str(classify_divergence(self.pool, event)), **where)
         apply_call(self.pool, call)

@@ -48,7 +48,18 @@ class FeeProtocolEvent:
     fee_protocol1: int
 
 
-PoolEvent: TypeAlias = SwapEvent | LiquidityEvent | FlashEvent | FeeProtocolEvent
+@dataclass(frozen=True, slots=True)
+class StakeEvent:
+    """A Slipstream gauge's Deposit (delta > 0) or Withdraw (delta <= 0) log: liquidity staked, or no longer."""
+
+    log_index: int
+    tick_lower: int
+    tick_upper: int
+    liquidity_delta: int
+
+
+OtherEvent: TypeAlias = LiquidityEvent | FlashEvent | FeeProtocolEvent | StakeEvent
+PoolEvent: TypeAlias = SwapEvent | OtherEvent
 
 
 @dataclass(frozen=True, slots=True)
