@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import address_of, call_data, read_words, signed, unsigned
+from simulator.chain.bell import ring_or_sleep
 from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.families import PoolKind, recognise
@@ -31,11 +32,14 @@ _log = logging.getLogger(__name__)
 class ChainSettings:
     """How a chain is read. Seconds are real ones.
 
-    `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the round.
+    It is asked for the next block every `poll_s`; where a subscription to new heads stands, when that tells of one and
+    else every `quiet_poll_s`. `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the
+    round.
     """
 
     block_time_s: int
     poll_s: float = 0.5
+    quiet_poll_s: float = 4.0
     deadline_s: float = 15.0
     stall_s: float = 20.0
     give_up_s: float = 120.0
@@ -67,6 +71,8 @@ class ChainMarket:
         self._vault: VaultState | None = None
         self._last_arrival = 0.0
         self._last_look = 0.0
+        self._ring = endpoints.bell.next_ring
+        self._is_expected = False  # a subscription has told of a block that has not arrived
 
     @classmethod
     async def connect(
@@ -132,6 +138,7 @@ class ChainMarket:
         """
         trail = self._opened_trail()
         while True:
+            self._ring = self._endpoints.bell.next_ring
             header = await self._header(trail.last.number + 1)
             if header is None:
                 await self._wait(trail)
@@ -154,6 +161,7 @@ class ChainMarket:
         trail = self._opened_trail()
         while (top := await self._header(trail.last.number + confirmations)) is None:
             await self._wait(trail)
+            self._ring = self._endpoints.bell.next_ring
         below = top if confirmations == 0 else await self._header(trail.last.number)
         if below != trail.last:
             await self._rewind(trail)
@@ -170,6 +178,7 @@ class ChainMarket:
 
     def _arrived(self) -> None:
         self._last_arrival = self._last_look = self._clock.monotonic()
+        self._is_expected = False
 
     async def _header(self, number: int) -> Header | None:
         return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
@@ -190,8 +199,15 @@ class ChainMarket:
 
     async def _wait(self, trail: Trail) -> None:
         """Wait a little for the next block; look into it when none comes for long."""
-        await self._clock.sleep(self._settings.poll_s)
-        now, settings = self._clock.monotonic(), self._settings
+        settings = self._settings
+        if (
+            self._endpoints.bell.attended.is_set() and not self._is_expected
+        ):  # one ring a block: a flood is no more than polls
+            quiet_s = min(settings.quiet_poll_s, settings.stall_s)
+            self._is_expected = await ring_or_sleep(self._ring, self._clock, quiet_s)
+        else:
+            await self._clock.sleep(settings.poll_s)
+        now = self._clock.monotonic()
         if now - self._last_arrival >= settings.give_up_s:
             raise ChainError(
                 f"no new block for {settings.give_up_s:g} s",
