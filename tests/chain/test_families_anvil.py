@@ -12,19 +12,18 @@ from support.worlds import make_opening
 
 from protocol.errors import ConfigError
 from simulator.base_fork import Divergence
-from simulator.chain.abi import signed
+from simulator.chain.abi import SET_FEE_PROTOCOL, call_data, signed
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.families import PoolKind, recognise
 from simulator.chain.lens import lens_code
 from simulator.chain.market import ChainMarket, ChainSettings
+from simulator.chain.rpc import BadAnswer
 from simulator.chain.snapshot import Reading, VaultQuery, read_snapshot
-from simulator.events import Block, StakeEvent, SwapEvent
+from simulator.events import StakeEvent, SwapEvent
 from simulator.family import Family
 from simulator.fork import Inventory, virtual_vault
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
-from simulator.pool import PoolRevert
 from simulator.portfolio import Range, VaultPosition
-from simulator.recovery import RecoveredCall, recover_call
 from simulator.round import Round
 from simulator.slipstream import CLPool, DynamicFee
 from simulator.slipstream_snapshot import cl_pool_to_snapshot
@@ -33,6 +32,9 @@ from simulator.snapshot import PoolSnapshot
 SETTINGS = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=20, stall_s=0.2, give_up_s=5)
 UNIT = 10**18
 BLOCKS = 10
+
+
+PLACE = ("chain_id", "pair_address", "block_number", "block_hash", "timestamp")
 
 
 def endpoints_of(chain: AnvilPool) -> Endpoints:
@@ -95,8 +97,7 @@ async def test_pancake_pool_is_replayed_with_its_protocol_share(fee_pips: int, s
             for _ in range(3):
                 await chain.swap(rng.random() < 0.5, rng.choice((1, -1)) * rng.randrange(1, 20 * UNIT))
             if step == 4:
-                data = (1000, 4000)
-                await chain.send(chain.pool, pancake_fee_protocol(*data))
+                await chain.send(chain.pool, call_data("setFeeProtocol(uint32,uint32)", 1000, 4000))
                 await chain.flash(10**15, 7)
             await chain.mine()
             block = await market.next_block()
@@ -112,15 +113,6 @@ async def test_pancake_pool_is_replayed_with_its_protocol_share(fee_pips: int, s
         assert engine._base.pool.to_snapshot(**place) == after
         assert PoolSnapshot.from_json(after.to_json()) == after
         assert engine.is_finished and engine.result().benchmark.fees_x192 > 0
-
-
-PLACE = ("chain_id", "pair_address", "block_number", "block_hash", "timestamp")
-
-
-def pancake_fee_protocol(fee_protocol0: int, fee_protocol1: int) -> str:
-    from simulator.chain.abi import call_data
-
-    return call_data("setFeeProtocol(uint32,uint32)", fee_protocol0, fee_protocol1)
 
 
 # ---- Slipstream, a stand-in that shows what our engine computes
@@ -205,3 +197,108 @@ async def test_slipstream_pool_is_replayed_with_fees_found_swap_by_swap(seed: in
         assert PoolSnapshot.from_json(after.to_json()) == after
         assert {SwapEvent, StakeEvent} <= kinds and len(fees) > 3
         assert engine.result().benchmark.fees_x192 > 0
+
+
+async def test_vault_is_read_from_a_manager_that_names_pools_by_their_spacing() -> None:
+    """Its positions elsewhere, and those without liquidity, are not of this pool."""
+    rng = random.Random(9)
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
+        chain, owner = shown.chain, int("0x" + "0c" * 20, 16)
+        await furnish(shown, rng)
+        await shown.give(100, owner, -400, 800, (5 * UNIT, 7, 8, 9, 10))
+        await shown.give(101, owner, -400, 900, (0, 7, 8, 9, 10))
+        shown.truth._core.tick_spacing = 200
+        await shown.give(102, owner, -200, 800, (5 * UNIT, 7, 8, 9, 10))
+        shown.truth._core.tick_spacing = 100
+        address = f"0x{owner:040x}"
+        await shown.put_position(address, -900, 900, (3 * UNIT, 1, 2, 3, 4))
+        await shown.mine()
+        market = await ChainMarket.connect(endpoints_of(chain), chain.pool, SETTINGS)
+        query = VaultQuery(address, chain.manager, (Range(-900, 900),))
+        through_lens, plainly = await both_ways(market, chain, query)
+        assert through_lens == plainly and plainly.vault is not None
+        assert plainly.vault.positions == (
+            VaultPosition(Range(-900, 900), 3 * UNIT, 1, 2, 3, 4),
+            VaultPosition(Range(-400, 800), 5 * UNIT, 7, 8, 9, 10),
+        )
+        wrong = {"family": Family.UNISWAP_V3, "vault": None, "deadline_s": 20}
+        for lens in (lens_code(), None):
+            with pytest.raises(BadAnswer, match="words"):
+                await read_snapshot(chain.rpc, market.info, await chain.head(), lens=lens, **wrong)
+
+
+async def test_stake_of_a_token_that_its_block_also_burnt_is_found_in_the_block_before() -> None:
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
+        chain = shown.chain
+        await shown.mint(-400, 800, 10**20)
+        await shown.stake(-400, 800, 10**19)
+        await shown.mine()
+        market = await ChainMarket.connect(endpoints_of(chain), chain.pool, SETTINGS)
+        await market.open_round(BLOCKS)
+        await shown.stake(-400, 800, -(10**19))
+        await shown.forget(-400, 800)
+        await shown.mint(-500, 900, 10**20)
+        await shown.stake(-500, 900, 10**18)
+        await shown.mine()
+        events = (await market.next_block()).events
+        stakes = [event for event in events if isinstance(event, StakeEvent)]
+        assert [replace(event, log_index=0) for event in stakes] == [
+            StakeEvent(0, -400, 800, -(10**19)),
+            StakeEvent(0, -500, 900, 10**18),
+        ]
+        assert [event.log_index for event in events] == sorted({event.log_index for event in events})
+        await shown.mint(-600, 900, 10**20)
+        await shown.stake(-600, 900, 10**18)
+        await shown.forget(-600, 900)
+        await shown.mine()
+        with pytest.raises(Divergence) as raised:
+            await market.next_block()
+        assert raised.value.kind == "unknown_stake"
+
+
+async def test_gauge_that_a_pool_is_given_later_is_followed_from_the_next_round_on() -> None:
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130), has_gauge=False) as shown:
+        chain = shown.chain
+        await shown.mint(-400, 800, 10**20)
+        await shown.mine()
+        market = await ChainMarket.connect(endpoints_of(chain), chain.pool, SETTINGS)
+        await market.open_round(BLOCKS)
+        await shown.found_gauge()
+        await shown.mine()
+        await market.open_round(BLOCKS)
+        await shown.stake(-400, 800, 10**19)
+        await shown.mine()
+        assert [type(event) for event in (await market.next_block()).events] == [StakeEvent]
+
+
+async def test_event_of_another_family_is_unknown() -> None:
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
+        market = await ChainMarket.connect(endpoints_of(shown.chain), shown.chain.pool, SETTINGS)
+        await market.open_round(BLOCKS)
+        await shown._log(shown.chain.pool, SET_FEE_PROTOCOL, (0, 0), 0, 0, 4, 4)
+        await shown.mine()
+        with pytest.raises(Divergence) as raised:
+            await market.next_block()
+        assert raised.value.kind == "unknown_event"
+
+
+@pytest.mark.parametrize("lie", ["more paid", "another price"])
+async def test_swap_that_no_fee_explains_trips_the_wire(lie: str) -> None:
+    """That the fee may change is no licence: amounts and price must still fit one."""
+    rng = random.Random(3)
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
+        await furnish(shown, rng)
+        market = await ChainMarket.connect(endpoints_of(shown.chain), shown.chain.pool, SETTINGS)
+        engine = round_of(await market.open_round(BLOCKS))
+        await shown.swap(True, 3 * UNIT)
+        await shown.mine()
+        block = await market.next_block()
+        [event] = block.events
+        assert isinstance(event, SwapEvent)
+        changes = (
+            {"amount0": event.amount0 + 10**9}
+            if lie == "more paid"
+            else {"sqrt_price_x96": event.sqrt_price_x96 + 10**15}
+        )
+        with pytest.raises(Divergence):
+            engine.advance(replace(block, events=(replace(event, **changes),)))

@@ -72,6 +72,7 @@ class SlipstreamStandIn:
     _tokens: list[int] = field(default_factory=list)
     _shown_ticks: dict[int, list[int]] = field(default_factory=dict)
     _shown_words: dict[int, list[int]] = field(default_factory=dict)
+    _given: int = 0
     _numbers: dict[tuple[int, int], int] = field(default_factory=dict)
 
     async def swap(self, zero_for_one: bool, amount: int, limit: int | None = None) -> None:  # noqa: FBT001 - the contract's order
@@ -86,7 +87,8 @@ class SlipstreamStandIn:
         bounds = (tick_lower, tick_upper)
         await self._log(self.chain.pool, MINT, (_SOMEBODY, *bounds), _SOMEBODY, liquidity, *amounts)
         if bounds not in self._numbers:
-            self._numbers[bounds] = len(self._numbers) + 1
+            self._given += 1
+            self._numbers[bounds] = self._given
             await self.give(self._numbers[bounds], _SOMEBODY, tick_lower, tick_upper, (liquidity, 0, 0, 0, 0))
 
     async def burn(self, tick_lower: int, tick_upper: int, liquidity: int) -> None:
@@ -104,6 +106,13 @@ class SlipstreamStandIn:
         """Burn the manager's token of a range."""
         number = self._numbers.pop((tick_lower, tick_upper))
         await self.chain.send(self.chain.manager, call_data("burn(uint256)", number))
+
+    async def found_gauge(self) -> None:
+        """Give the pool a gauge."""
+        self.truth.gauge = GAUGE
+        self.gauge = await self.chain._deploy(stand_in("slipstream_manager"))
+        owners = int(self.gauge, 16), int(self.chain.manager, 16)
+        await self.chain.send(self.chain.pool, call_data("putOwners(address,address)", *owners))
 
     async def give(self, number: int, owner: int, tick_lower: int, tick_upper: int, rest: tuple[int, ...]) -> None:
         """Let the manager hold a position for an owner."""
@@ -166,10 +175,7 @@ async def anvil_slipstream(
         shown = SlipstreamStandIn(chain, truth, _tokens=tokens)
         chain.manager = await chain._deploy(stand_in("slipstream_manager"))
         if has_gauge:
-            shown.gauge = await chain._deploy(stand_in("slipstream_manager"))
-            await chain.send(
-                chain.pool, call_data("putOwners(address,address)", int(shown.gauge, 16), int(chain.manager, 16))
-            )
+            await shown.found_gauge()
         truth.timestamp = (await chain.head()).timestamp + 2
         truth.initialize(sqrt_price_x96)
         await shown.mine()
