@@ -14,6 +14,7 @@ class Bell:
         self.attended = asyncio.Event()  # set while a subscription stands that would ring it
         self._next = asyncio.Event()
         self._subscriptions = 0
+        self._last: object = None
 
     @property
     def next_ring(self) -> asyncio.Event:
@@ -28,8 +29,11 @@ class Bell:
         else:
             self.attended.clear()
 
-    def ring(self) -> None:
-        """Wake all who wait."""
+    def ring(self, head: object) -> None:
+        """Wake all who wait, once for each head: several nodes tell of the same."""
+        if head is not None and head == self._last:
+            return
+        self._last = head
         self._next.set()
         self._next = asyncio.Event()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -70,16 +70,16 @@ def events_request(
 ) -> Request[tuple[PoolEvent, ...]]:
     """Ask for a pool's events in one block, by its hash, in log order."""
 
-    def read(log: Mapping[str, Any]) -> PoolEvent | None:
+    def read(log: dict[str, Any]) -> PoolEvent | None:
         return read_log(log, pair_address=pair_address, block_number=header.number, family=family)
 
     return logs_request(header, pair_address, read)
 
 
 def logs_request(
-    header: Header, address: str, read_one: Callable[[Mapping[str, Any]], T | None]
+    header: Header, contract: str, read_one: Callable[[dict[str, Any]], T | None]
 ) -> Request[tuple[T, ...]]:
-    """Ask for what a contract logged in one block, by its hash, in order; what `read_one` makes None of is left out.
+    """Ask for a contract's logs in one block, by its hash, in log order; None leaves one out.
 
     The header is the measure: logs of another block, of another contract, taken back, doubled, or not in the block's
     bloom are not believed.
@@ -88,28 +88,29 @@ def logs_request(
     def read(value: Any) -> tuple[T, ...]:
         if not isinstance(value, list):
             raise BadAnswer("logs that are not a list")
-        logs = [_check_log(log, header, address) for log in value]
+        logs = [_check_log(log, header, contract) for log in value]
         numbers = [read_quantity(log.get("logIndex")) for log in logs]
         if len(set(numbers)) != len(numbers):
             raise BadAnswer("a log given twice", block=header.number)
         ordered = sorted(zip(numbers, logs, strict=True), key=lambda pair: pair[0])
-        return tuple(item for item in (read_one(log) for _, log in ordered) if item is not None)
+        read = [read_one(log) for _, log in ordered]
+        return tuple(item for item in read if item is not None)
 
-    return Request("eth_getLogs", ({"address": address, "blockHash": header.block_hash},), read, is_decisive=True)
+    return Request("eth_getLogs", ({"address": contract, "blockHash": header.block_hash},), read, is_decisive=True)
 
 
-def _check_log(log: Any, header: Header, pair_address: str) -> dict[str, Any]:
+def _check_log(log: Any, header: Header, contract: str) -> dict[str, Any]:
     if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
         raise BadAnswer("a log that is not an object with topics", block=header.number)
     where = {"block": header.number, "log_index": log.get("logIndex")}
-    if str(log.get("address")).lower() != pair_address.lower():
+    if str(log.get("address")).lower() != contract.lower():
         raise BadAnswer("a log of another contract", **where)
     if read_hash(log.get("blockHash")) != header.block_hash or read_quantity(log.get("blockNumber")) != header.number:
         raise BadAnswer("a log of another block", **where)
     if log.get("removed") is True:
         raise BadAnswer("a log that was taken back", **where)
     names = [bytes.fromhex(read_hash(t)[2:]) for t in log["topics"]]
-    address = bytes.fromhex(pair_address.removeprefix("0x"))
+    address = bytes.fromhex(contract.removeprefix("0x"))
     if not all(in_bloom(header.logs_bloom, item) for item in (address, *names)):
         raise BadAnswer("a log that is not in its block's bloom", **where)
     return log

@@ -138,7 +138,6 @@ class ChainMarket:
         """
         trail = self._opened_trail()
         while True:
-            self._ring = self._endpoints.bell.next_ring
             header = await self._header(trail.last.number + 1)
             if header is None:
                 await self._wait(trail)
@@ -161,7 +160,6 @@ class ChainMarket:
         trail = self._opened_trail()
         while (top := await self._header(trail.last.number + confirmations)) is None:
             await self._wait(trail)
-            self._ring = self._endpoints.bell.next_ring
         below = top if confirmations == 0 else await self._header(trail.last.number)
         if below != trail.last:
             await self._rewind(trail)
@@ -178,7 +176,7 @@ class ChainMarket:
 
     def _arrived(self) -> None:
         self._last_arrival = self._last_look = self._clock.monotonic()
-        self._is_expected = False
+        self._ring, self._is_expected = self._endpoints.bell.next_ring, False
 
     async def _header(self, number: int) -> Header | None:
         return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
@@ -207,6 +205,7 @@ class ChainMarket:
             self._is_expected = await ring_or_sleep(self._ring, self._clock, quiet_s)
         else:
             await self._clock.sleep(settings.poll_s)
+        self._ring = self._endpoints.bell.next_ring  # taken before looking: none is missed
         now = self._clock.monotonic()
         if now - self._last_arrival >= settings.give_up_s:
             raise ChainError(

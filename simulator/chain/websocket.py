@@ -5,8 +5,8 @@
     UP   --closed, cut, garbled, a ping without answer--> DOWN       open questions fail
     DOWN --after a pause, longer while nothing is answered--> tried again
 
-What a head says is not read: it only wakes whoever polls, so that order, gaps, duplicates and reorgs are dealt with in
-one place whatever the transport. A subscription that is silent, late or lies costs time and nothing else.
+What a head says is not believed: it only wakes whoever polls, so that order, gaps, duplicates and reorgs are dealt with
+in one place whatever the transport. A subscription that is silent, late or lies costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ class _Heads:
         told = answer.get("params")
         if self._number is not None and isinstance(told, dict) and told.get("subscription") == self._number:
             self._hear()
-            self._bell.ring()
+            head = told.get("result")
+            self._bell.ring(head.get("hash") if isinstance(head, dict) else None)
         return True
 
     def end(self) -> None:

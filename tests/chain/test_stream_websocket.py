@@ -238,6 +238,10 @@ async def test_node_that_dies_fails_the_open_questions(chain: AnvilPool) -> None
 async def test_ring_that_comes_before_the_wait_is_heard() -> None:
     bell, clock = Bell(), RealClock()
     ring = bell.next_ring
-    bell.ring()
+    bell.ring("0x01")
     assert await ring_or_sleep(ring, clock, NEVER_S)
-    assert not await ring_or_sleep(bell.next_ring, clock, 0.01)
+    again = bell.next_ring
+    bell.ring("0x01")
+    assert not await ring_or_sleep(again, clock, 0.01), "another node tells of the same head"
+    bell.ring("0x02")
+    assert await ring_or_sleep(again, clock, NEVER_S)

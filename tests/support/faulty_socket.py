@@ -73,7 +73,7 @@ class FaultySocket:
             elif message.type is aiohttp.WSMsgType.TEXT:
                 question = json.loads(message.data)
                 self.asked.append(question["method"])
-                self.heard.ring()
+                self.heard.ring(None)
                 if self.fault == HALF_OPEN:
                     continue
                 if question["method"] == "eth_subscribe" and self.fault == NO_SUBSCRIPTIONS:
