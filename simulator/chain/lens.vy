@@ -52,8 +52,9 @@ MAX_POSITIONS: constant(uint256) = 128
 MAX_KEYS: constant(uint256) = 64
 MAX_ANSWER: constant(uint256) = HEAD + MAX_TICKS * PER_TICK + (MAX_POSITIONS + MAX_KEYS) * PER_POSITION
 MAX_WORDS: constant(int256) = 6934  # the whole bitmap at spacing 1
-# A full word is 256 ticks of 10k gas; the rest pays for the answer's memory.
+# A full word is 256 ticks of 10k gas, of 20k with stakes; the rest pays for the answer's memory.
 RESERVE: constant(uint256) = 4_500_000
+RESERVE_WITH_STAKES: constant(uint256) = 6_500_000
 
 
 @external
@@ -129,10 +130,11 @@ def look(
     answer.append(empty(bytes32))  # the word to go on at, known below
     answer.append(empty(bytes32))  # how many ticks follow
 
+    reserve: uint256 = RESERVE_WITH_STAKES if has_stakes else RESERVE
     next: int256 = first
     found: uint256 = 0
     for word: int256 in range(first, end, bound=MAX_WORDS):
-        if word != first and (msg.gas < RESERVE or found + 256 > MAX_TICKS):
+        if word != first and (msg.gas < reserve or found + 256 > MAX_TICKS):
             break
         bitmap: uint256 = staticcall pool.tickBitmap(convert(word, int16))
         for _: uint256 in range(256):
