@@ -58,7 +58,19 @@ class StakeEvent:
     liquidity_delta: int
 
 
-OtherEvent: TypeAlias = LiquidityEvent | FlashEvent | FeeProtocolEvent | StakeEvent
+END_OF_BLOCK = 2**32  # the log index of what was read of a block's end, and not logged in it
+
+
+@dataclass(frozen=True, slots=True)
+class StakingEvent:
+    """What a Slipstream pool says of itself at the end of a block: liquidity staked at the price, and the levy (1e-6)."""
+
+    log_index: int
+    staked_liquidity: int
+    unstaked_fee_pips: int
+
+
+OtherEvent: TypeAlias = LiquidityEvent | FlashEvent | FeeProtocolEvent | StakeEvent | StakingEvent
 PoolEvent: TypeAlias = SwapEvent | OtherEvent
 
 

@@ -18,7 +18,16 @@ from protocol.signing import Signature, verify_request_evidence, verify_response
 from protocol.units import Hotkey
 from protocol.wire import REBALANCE_PATH
 from simulator.answers import Answer, read_answer, request_bytes
-from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, StakeEvent, SwapEvent
+from simulator.events import (
+    Block,
+    FeeProtocolEvent,
+    FlashEvent,
+    LiquidityEvent,
+    PoolEvent,
+    StakeEvent,
+    StakingEvent,
+    SwapEvent,
+)
 from simulator.opening import RoundOpening
 from simulator.query import build_query
 from simulator.round import AnswerNote, Round, RoundResult
@@ -153,6 +162,8 @@ def _event_to_json(event: PoolEvent) -> list[Any]:
         return ["P", event.log_index, event.fee_protocol0, event.fee_protocol1]
     if isinstance(event, StakeEvent):
         return ["K", event.log_index, event.tick_lower, event.tick_upper, str(event.liquidity_delta)]
+    if isinstance(event, StakingEvent):
+        return ["G", event.log_index, str(event.staked_liquidity), event.unstaked_fee_pips]
     amounts = [None if a is None else str(a) for a in (event.amount0, event.amount1)]
     return ["L", event.log_index, event.tick_lower, event.tick_upper, str(event.liquidity_delta), *amounts]
 
@@ -171,6 +182,9 @@ def _event_from_json(value: Sequence[Any]) -> PoolEvent:
     if kind == "K":
         tick_lower, tick_upper, delta = rest
         return StakeEvent(log_index, tick_lower, tick_upper, int(delta))
+    if kind == "G":
+        staked_liquidity, unstaked_fee_pips = rest
+        return StakingEvent(log_index, int(staked_liquidity), unstaked_fee_pips)
     if kind != "L":
         raise ValueError(f"unknown event kind {kind!r}")
     tick_lower, tick_upper, delta, *amounts = rest

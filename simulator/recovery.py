@@ -13,7 +13,15 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from simulator.engine import AnyPool
-from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, OtherEvent, StakeEvent, SwapEvent
+from simulator.events import (
+    FeeProtocolEvent,
+    FlashEvent,
+    LiquidityEvent,
+    OtherEvent,
+    StakeEvent,
+    StakingEvent,
+    SwapEvent,
+)
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
 from simulator.pool import PoolRevert, SwapQuote
 from simulator.slipstream import CLPool
@@ -113,6 +121,8 @@ def apply_other(pool: AnyPool, event: OtherEvent) -> None:
             pool.set_fee_protocol(event.fee_protocol0, event.fee_protocol1)
         case StakeEvent() if isinstance(pool, CLPool):
             pool.stake(event.liquidity_delta, event.tick_lower, event.tick_upper, False)  # noqa: FBT003 no position
+        case StakingEvent() if isinstance(pool, CLPool):
+            pool.set_fees(pool.fee_pips, event.unstaked_fee_pips)
         case _:
             raise PoolRevert  # another family's event
 

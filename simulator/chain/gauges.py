@@ -1,4 +1,7 @@
-"""Who stakes in a Slipstream pool: the pool itself logs nothing of it, its gauge does, by the position's number."""
+"""Who stakes in a Slipstream pool: the pool itself logs nothing of it, its gauge does, by the position's number.
+
+Whatever way liquidity is staked, the pool then tells how much of it is at the price: the base fork is held against that.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.errors import ConfigError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import call_data, read_hash, read_quantity, read_words, signed, topic, unsigned
 from simulator.chain.blocks import Header, in_bloom, logs_request
 from simulator.chain.families import PoolKind
 from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc
-from simulator.events import StakeEvent
+from simulator.events import END_OF_BLOCK, StakeEvent, StakingEvent
+from simulator.math.swap_math import PIPS
 
 DEPOSIT = "Deposit(address,uint256,uint128)"
 WITHDRAW = "Withdraw(address,uint256,uint128)"
@@ -38,6 +43,39 @@ async def stake_events(
         return ()
     moved = await rpc.ask(logs_request(header, kind.gauge, _read_move), deadline_s=deadline_s)
     return [await _staked(rpc, move, (header, parent), kind.manager, deadline_s) for move in moved]
+
+
+async def staking_event(rpc: Rpc, header: Header, pair_address: str, *, deadline_s: float) -> StakingEvent:
+    """Return what a Slipstream pool says of its stakes at the end of a block."""
+
+    def read(value: Any) -> int:
+        answer = read_words(value)
+        if len(answer) != 1:
+            raise BadAnswer(f"{len(answer)} words from a getter of 1")
+        return unsigned(answer[0], 128)
+
+    calls = [{"to": pair_address, "data": call_data(name)} for name in ("stakedLiquidity()", "unstakedFee()")]
+    requests = [Request("eth_call", (call, header.pin()), read, is_decisive=True) for call in calls]
+    staked_liquidity, unstaked_fee_pips = await rpc.ask_all(requests, deadline_s=deadline_s)
+    if unstaked_fee_pips > PIPS:
+        raise BadAnswer(f"a levy of {unstaked_fee_pips} pips", block=header.number)
+    return StakingEvent(END_OF_BLOCK, staked_liquidity, unstaked_fee_pips)
+
+
+async def refuse_stakes(rpc: Rpc, header: Header, kind: PoolKind, owner: str, *, deadline_s: float) -> None:
+    """Raise ConfigError where an account has positions in the pool's gauge: they earn what no round can value."""
+    if kind.gauge is None:
+        return
+    call = {"to": kind.gauge, "data": call_data("stakedLength(address)", int(owner, 16))}
+    request = Request("eth_call", (call, header.pin()), read_words, is_decisive=True)
+    try:
+        answer = await rpc.ask(request, deadline_s=deadline_s)
+    except Refused:
+        return  # a gauge of another make: what it holds is not among the vault's positions either
+    if any(answer):
+        raise ConfigError(
+            f"vault {owner} has staked positions, which earn no fees; take them out of gauge {kind.gauge}"
+        )
 
 
 def _moves_in(header: Header, gauge: str) -> bool:

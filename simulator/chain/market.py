@@ -14,11 +14,11 @@ from simulator.chain.bell import ring_or_sleep
 from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.families import PoolKind, recognise
-from simulator.chain.gauges import stake_events
+from simulator.chain.gauges import refuse_stakes, stake_events, staking_event
 from simulator.chain.lens import lens_code
 from simulator.chain.rpc import Absent, BadAnswer, Request
 from simulator.chain.snapshot import VaultQuery, read_snapshot
-from simulator.events import Block, PoolEvent
+from simulator.events import Block, PoolEvent, SwapEvent
 from simulator.family import Family
 from simulator.market import Market, MarketInfo, Reorg, Token
 from simulator.portfolio import VaultState
@@ -121,6 +121,8 @@ class ChainMarket:
         if self._kind.family is Family.SLIPSTREAM and self._kind.gauge is None:  # it may have been given one
             self._kind = await recognise(self._endpoints, self._info.pair_address, deadline_s=deadline_s)
         query, family = self._vault_query, self._kind.family
+        if query is not None:
+            await refuse_stakes(self._endpoints, header, self._kind, query.owner, deadline_s=deadline_s)
         reading = await read_snapshot(
             self._endpoints, self._info, header, family=family, vault=query, lens=self._lens, deadline_s=deadline_s
         )
@@ -193,7 +195,10 @@ class ChainMarket:
             events = await self._endpoints.ask(request, deadline_s=deadline_s)
         parent = self._opened_trail().last
         stakes = await stake_events(self._endpoints, header, parent, self._kind, deadline_s=deadline_s)
-        return tuple(sorted((*events, *stakes), key=lambda event: event.log_index))
+        told: list[PoolEvent] = [*events, *stakes]
+        if family is Family.SLIPSTREAM and any(isinstance(event, SwapEvent) for event in events):
+            told.append(await staking_event(self._endpoints, header, pair_address, deadline_s=deadline_s))
+        return tuple(sorted(told, key=lambda event: event.log_index))
 
     async def _wait(self, trail: Trail) -> None:
         """Wait a little for the next block; look into it when none comes for long."""

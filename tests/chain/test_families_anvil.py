@@ -19,7 +19,7 @@ from simulator.chain.lens import lens_code
 from simulator.chain.market import ChainMarket, ChainSettings
 from simulator.chain.rpc import BadAnswer
 from simulator.chain.snapshot import Reading, VaultQuery, read_snapshot
-from simulator.events import StakeEvent, SwapEvent
+from simulator.events import END_OF_BLOCK, StakeEvent, StakingEvent, SwapEvent
 from simulator.family import Family
 from simulator.fork import Inventory, virtual_vault
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
@@ -195,7 +195,7 @@ async def test_slipstream_pool_is_replayed_with_fees_found_swap_by_swap(seed: in
         after = plainly.snapshot
         assert cl_pool_to_snapshot(engine._base.pool, after) == replace(after, fee_pips=engine._base.pool.fee_pips)
         assert PoolSnapshot.from_json(after.to_json()) == after
-        assert {SwapEvent, StakeEvent} <= kinds and len(fees) > 3
+        assert {SwapEvent, StakeEvent, StakingEvent} <= kinds and len(fees) > 3
         assert engine.result().benchmark.fees_x192 > 0
 
 
@@ -271,6 +271,36 @@ async def test_gauge_that_a_pool_is_given_later_is_followed_from_the_next_round_
         assert [type(event) for event in (await market.next_block()).events] == [StakeEvent]
 
 
+async def test_vault_with_staked_positions_is_refused() -> None:
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
+        chain, owner = shown.chain, "0x" + "0c" * 20
+        query = VaultQuery(owner, chain.manager)
+        market = await ChainMarket.connect(endpoints_of(chain), chain.pool, SETTINGS, vault=query)
+        await market.open_round(BLOCKS)
+        await chain.send(shown.gauge, call_data("putStaked(address,uint256)", int(owner, 16), 1))
+        await shown.mine()
+        with pytest.raises(ConfigError, match="staked"):
+            await market.open_round(BLOCKS)
+
+
+async def test_stake_that_nothing_tells_of_and_a_new_levy_are_seen_in_the_pool_itself() -> None:
+    async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
+        await furnish(shown, random.Random(4))
+        market = await ChainMarket.connect(endpoints_of(shown.chain), shown.chain.pool, SETTINGS)
+        engine = round_of(await market.open_round(BLOCKS))
+        shown.truth.set_fees(500, 250_000)
+        await shown.swap(True, UNIT)
+        await shown.mine()
+        engine.advance(await market.next_block())
+        assert engine._base.pool.unstaked_fee_pips == engine._benchmark.fork.pool.unstaked_fee_pips == 250_000
+        shown.truth.stake(10**18, -887_200, 887_200)  # by a way that the gauge logs otherwise
+        await shown.swap(False, UNIT)
+        await shown.mine()
+        with pytest.raises(Divergence) as raised:
+            engine.advance(await market.next_block())
+        assert raised.value.kind == "missed_stake"
+
+
 async def test_event_of_another_family_is_unknown() -> None:
     async with anvil_slipstream(dynamic_pool(), get_sqrt_ratio_at_tick(130)) as shown:
         market = await ChainMarket.connect(endpoints_of(shown.chain), shown.chain.pool, SETTINGS)
@@ -293,7 +323,8 @@ async def test_swap_that_no_fee_explains_trips_the_wire(lie: str) -> None:
         await shown.swap(True, 3 * UNIT)
         await shown.mine()
         block = await market.next_block()
-        [event] = block.events
+        event, staking = block.events
+        assert staking == StakingEvent(END_OF_BLOCK, shown.truth.staked_liquidity, 100_000)
         assert isinstance(event, SwapEvent)
         changes = (
             {"amount0": event.amount0 + 10**9}

@@ -14,7 +14,7 @@ from protocol.units import Hotkey
 from simulator.answers import Positions
 from simulator.base_fork import BaseFork, Divergence
 from simulator.engine import pool_from_snapshot
-from simulator.events import Block, FeeProtocolEvent, PoolEvent, StakeEvent
+from simulator.events import Block, FeeProtocolEvent, PoolEvent, StakeEvent, StakingEvent
 from simulator.evidence import block_from_json, block_to_json
 from simulator.family import Family
 from simulator.flow import Flow
@@ -126,7 +126,7 @@ def test_another_familys_event_is_a_divergence_and_changes_nothing(snapshot: Poo
 
 
 def test_stakes_survive_json() -> None:
-    block = block_of(StakeEvent(3, -60, 60, 2**126), StakeEvent(4, -60, 60, -5))
+    block = block_of(StakeEvent(3, -60, 60, 2**126), StakeEvent(4, -60, 60, -5), StakingEvent(2**32, 2**127, 7))
     assert block_from_json(block_to_json(block)) == block
 
 

@@ -17,6 +17,7 @@ struct Position:
     tokensOwed0: uint128
     tokensOwed1: uint128
 
+stakedLength: public(HashMap[address, uint256])
 balanceOf: public(HashMap[address, uint256])
 owned: HashMap[address, HashMap[uint256, uint256]]
 held: HashMap[uint256, Position]
@@ -42,6 +43,11 @@ def give(owner: address, token_id: uint256, position: Position):
     self.owned[owner][self.balanceOf[owner]] = token_id
     self.balanceOf[owner] += 1
     self.held[token_id] = position
+
+
+@external
+def putStaked(owner: address, count: uint256):
+    self.stakedLength[owner] = count
 
 
 @external
