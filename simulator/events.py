@@ -63,7 +63,7 @@ END_OF_BLOCK = 2**32  # the log index of what was read of a block's end, and not
 
 @dataclass(frozen=True, slots=True)
 class StakingEvent:
-    """What a Slipstream pool says of itself at the end of a block: liquidity staked at the price, and the levy (1e-6)."""
+    """What a Slipstream pool says of itself at the end of a block: what is staked at the price, and the levy (1e-6)."""
 
     log_index: int
     staked_liquidity: int

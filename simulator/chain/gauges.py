@@ -1,6 +1,6 @@
 """Who stakes in a Slipstream pool: the pool itself logs nothing of it, its gauge does, by the position's number.
 
-Whatever way liquidity is staked, the pool then tells how much of it is at the price: the base fork is held against that.
+Whatever way liquidity is staked, the pool tells how much of it is at the price: the base fork is held against that.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.errors import ConfigError
+from protocol.errors import SimulationError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import call_data, read_hash, read_quantity, read_words, signed, topic, unsigned
 from simulator.chain.blocks import Header, in_bloom, logs_request
@@ -63,7 +63,7 @@ async def staking_event(rpc: Rpc, header: Header, pair_address: str, *, deadline
 
 
 async def refuse_stakes(rpc: Rpc, header: Header, kind: PoolKind, owner: str, *, deadline_s: float) -> None:
-    """Raise ConfigError where an account has positions in the pool's gauge: they earn what no round can value."""
+    """Raise SimulationError where an account has positions in the pool's gauge: they earn what no round can value."""
     if kind.gauge is None:
         return
     call = {"to": kind.gauge, "data": call_data("stakedLength(address)", int(owner, 16))}
@@ -73,9 +73,7 @@ async def refuse_stakes(rpc: Rpc, header: Header, kind: PoolKind, owner: str, *,
     except Refused:
         return  # a gauge of another make: what it holds is not among the vault's positions either
     if any(answer):
-        raise ConfigError(
-            f"vault {owner} has staked positions, which earn no fees; take them out of gauge {kind.gauge}"
-        )
+        raise SimulationError("the vault has staked positions, which earn no fees", vault=owner, gauge=kind.gauge)
 
 
 def _moves_in(header: Header, gauge: str) -> bool:

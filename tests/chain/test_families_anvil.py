@@ -10,7 +10,7 @@ from support.anvil_families import GAUGE, NFT, SlipstreamStandIn, anvil_pancake_
 from support.anvil_pool import CHAIN_ID, AnvilPool, anvil_pool
 from support.worlds import make_opening
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, SimulationError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import SET_FEE_PROTOCOL, call_data, signed
 from simulator.chain.endpoints import Endpoints
@@ -279,7 +279,7 @@ async def test_vault_with_staked_positions_is_refused() -> None:
         await market.open_round(BLOCKS)
         await chain.send(shown.gauge, call_data("putStaked(address,uint256)", int(owner, 16), 1))
         await shown.mine()
-        with pytest.raises(ConfigError, match="staked"):
+        with pytest.raises(SimulationError, match="staked"):
             await market.open_round(BLOCKS)
 
 
