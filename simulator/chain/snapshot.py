@@ -148,7 +148,7 @@ async def read_snapshot(
 def _snapshot(state: _State, info: MarketInfo, header: Header, family: Family) -> PoolSnapshot:
     """Put a snapshot together. Raises SimulationError when it is not of the pool that was meant."""
     raw, layout = state.scalars, LAYOUTS[family]
-    fee_pips = info.fee_pips if family.max_fee_pips is None else raw.fee
+    fee_pips = info.fee_pips if family.max_fee_pips is None else unsigned(raw.fee, 24)
     found = (address_of(raw.token0), address_of(raw.token1), raw.fee, signed(raw.spacing, 24))
     expected = (info.token0.address.lower(), info.token1.address.lower(), fee_pips, info.tick_spacing)
     where = {"pool": info.pair_address, "block": header.number}
