@@ -178,6 +178,7 @@ class ChainMarket:
 
     def _arrived(self) -> None:
         self._last_arrival = self._last_look = self._clock.monotonic()
+        # Taken before looking for the next block: no ring is missed.
         self._ring, self._is_expected = self._endpoints.bell.next_ring, False
 
     async def _header(self, number: int) -> Header | None:
@@ -210,7 +211,6 @@ class ChainMarket:
             self._is_expected = await ring_or_sleep(self._ring, self._clock, quiet_s)
         else:
             await self._clock.sleep(settings.poll_s)
-        self._ring = self._endpoints.bell.next_ring  # taken before looking: none is missed
         now = self._clock.monotonic()
         if now - self._last_arrival >= settings.give_up_s:
             raise ChainError(

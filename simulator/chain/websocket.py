@@ -200,11 +200,10 @@ class _Heads:
             return True
         if answer.get("method") != "eth_subscription":
             return False
+        self._hear()
         told = answer.get("params")
-        if self._number is not None and isinstance(told, dict) and told.get("subscription") == self._number:
-            self._hear()
-            head = told.get("result")
-            self._bell.ring(head.get("hash") if isinstance(head, dict) else None)
+        head = told.get("result") if isinstance(told, dict) else None
+        self._bell.ring(head.get("hash") if isinstance(head, dict) else None)
         return True
 
     def end(self) -> None:

@@ -66,6 +66,12 @@ def test_snapshot_that_is_malformed_is_refused(change: dict[str, Any]) -> None:
         PoolSnapshot.from_json({**SLIPSTREAM.to_json(), **change})
 
 
+def test_stake_that_begins_at_the_pools_own_tick_is_at_the_price() -> None:
+    ranges = ((-600, 0, 10**20), (0, 600, 10**21))
+    snapshot = make_slipstream_snapshot(positions=ranges, staked=((-600, 0, 10**19), (0, 600, 10**18)))
+    assert snapshot.tick == 0 and cl_pool_from_snapshot(snapshot).staked_liquidity == 10**18
+
+
 def wrong_stakes() -> dict[str, PoolSnapshot]:
     staking = SLIPSTREAM.staking
     assert staking is not None

@@ -22,7 +22,7 @@ class FaultySocket:
     """Between a client and a node's websocket; `fault` may be changed at any time, None passes everything on.
 
     half-open: nothing goes through any more, and pings have no answer   ·   mute: notifications are kept back
-    doubled: every notification three times, and others' besides   ·   garbled: what the node says is cut in half
+    doubled: every notification three times, and some that say nothing   ·   garbled: what the node says is cut in half
     no subscriptions: the node has never heard of them
     """
 
@@ -95,8 +95,8 @@ class FaultySocket:
         if self.fault == GARBLED:
             return [text[: len(text) // 2]]
         if self.fault == DOUBLED and is_notice:
-            other = {**told, "params": {**told["params"], "subscription": "0xdead"}}
-            return [text, text, text, json.dumps(other), json.dumps([told])]
+            empty = [{**told, "params": value} for value in (None, {}, {"result": None}, {"result": {"hash": 7}})]
+            return [text, text, text, *map(json.dumps, empty), json.dumps([told]), "7"]
         return [text]
 
 
