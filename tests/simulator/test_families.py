@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.patience import patient
 from support.worlds import START_BLOCK, START_TIME, Chain, make_opening, make_slipstream_snapshot, make_snapshot
 
 from protocol.errors import SimulationError
@@ -19,12 +22,13 @@ from simulator.evidence import block_from_json, block_to_json
 from simulator.family import Family
 from simulator.flow import Flow
 from simulator.fork import Fork, Inventory, virtual_vault
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
 from simulator.plan import Desired
 from simulator.pool import Pool, PoolRevert
 from simulator.portfolio import Range, VaultPosition, VaultState
 from simulator.query import build_query
-from simulator.recovery import RecoveredCall, apply_call, apply_happening
+from simulator.recovery import RecoveredCall, apply_call, apply_happening, recover_call
 from simulator.round import Round
 from simulator.slipstream import CLPool, DynamicFee
 from simulator.slipstream_snapshot import cl_pool_from_snapshot, cl_pool_to_snapshot
@@ -260,3 +264,32 @@ def test_fee_above_any_that_slipstream_takes_is_a_divergence() -> None:
     with pytest.raises(Divergence) as raised:
         base.apply(block, block.events[1])
     assert raised.value.kind == "fee_change"
+
+
+@patient
+@given(
+    fee_pips=st.integers(0, 100_000),
+    believed_pips=st.integers(0, 100_000),
+    amount=st.integers(-(10**20), 10**20).filter(bool),
+    zero_for_one=st.booleans(),
+    limit_ticks=st.none() | st.integers(1, 2000),
+)
+def test_swap_at_any_fee_is_recovered_whatever_fee_was_believed(
+    *, fee_pips: int, believed_pips: int, amount: int, zero_for_one: bool, limit_ticks: int | None
+) -> None:
+    ranges = ((-887220, 887220, 10**21), (-600, 60, 10**22), (0, 1200, 10**20))
+    chain = Chain(make_slipstream_snapshot(positions=ranges))
+    chain.pool.fee_pips = fee_pips
+    limit = None if limit_ticks is None else get_sqrt_ratio_at_tick(-limit_ticks if zero_for_one else limit_ticks)
+    event = chain.swap(zero_for_one, amount, limit)
+    pool = cl_pool_from_snapshot(make_slipstream_snapshot(positions=ranges))
+    pool.fee_pips = believed_pips
+    call = recover_call(pool, event, max_fee_pips=100_000)
+    assert call is not None
+    if call.fee_pips is not None:
+        low, high = sorted((believed_pips, fee_pips))
+        assert low <= call.fee_pips <= high, "no further from the one believed than the truth is"
+    assert apply_call(pool, call) == (event.amount0, event.amount1)
+    grown = [(p.fee_growth_global_0_x128, p.fee_growth_global_1_x128) for p in (pool, chain.pool)]
+    if event.tick // 60 == 0 or fee_pips == pool.fee_pips:  # one step, or the same fee in every step
+        assert grown[0] == grown[1]
