@@ -25,28 +25,33 @@ def default_engine() -> Engine:
     return "native" if is_built() else "python"
 
 
+def check_engine(engine: Engine) -> Engine:
+    """Return an engine that is here. Raises ConfigError if it was not compiled."""
+    if engine == "native" and not is_built():
+        raise ConfigError("the native engine is not built; install a C compiler and reinstall, or use engine python")
+    return engine
+
+
 def make_pool(fee_pips: int, tick_spacing: int, *, engine: Engine = "python") -> V3Pool:
     """Return an uninitialised pool of an engine. Raises ConfigError if that engine was not compiled."""
     return _pool_type(engine)(fee_pips, tick_spacing)
 
 
 def pool_from_snapshot(snapshot: PoolSnapshot, *, engine: Engine = "python") -> AnyPool:
-    """Return the pool of a snapshot in an engine. Raises ConfigError if that engine was not compiled.
-
-    The native engine knows Uniswap's pools; the other families are computed in Python whatever is asked for.
-    """
+    """Return the pool of a snapshot in the engine that `engine_for` gives. Raises ConfigError if that is not here."""
     if snapshot.family is Family.SLIPSTREAM:
         return cl_pool_from_snapshot(snapshot)
-    if snapshot.family is not Family.UNISWAP_V3:
-        return Pool.from_snapshot(snapshot)
-    return _pool_type(engine).from_snapshot(snapshot)
+    return _pool_type(engine_for(snapshot, engine)).from_snapshot(snapshot)
+
+
+def engine_for(snapshot: PoolSnapshot, engine: Engine) -> Engine:
+    """Return the engine that computes a snapshot's pool: the native one knows only Uniswap's."""
+    return engine if snapshot.family is Family.UNISWAP_V3 else "python"
 
 
 def _pool_type(engine: Engine) -> type[Pool] | type[NativePool]:
-    if engine == "python":
+    if check_engine(engine) == "python":
         return Pool
-    if not is_built():
-        raise ConfigError("the native engine is not built; install a C compiler and reinstall, or use engine python")
     from simulator.native.pool import NativePool  # only where there is an extension to import
 
     return NativePool

@@ -16,7 +16,7 @@ from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Positions
 from simulator.base_fork import BaseFork, Divergence
-from simulator.engine import pool_from_snapshot
+from simulator.engine import default_engine, pool_from_snapshot
 from simulator.events import Block, FeeProtocolEvent, PoolEvent, StakeEvent, StakingEvent
 from simulator.evidence import block_from_json, block_to_json
 from simulator.family import Family
@@ -29,6 +29,7 @@ from simulator.pool import Pool, PoolRevert
 from simulator.portfolio import Range, VaultPosition, VaultState
 from simulator.query import build_query
 from simulator.recovery import RecoveredCall, apply_call, apply_happening, recover_call
+from simulator.replay import Candidate, Terms, replay
 from simulator.round import Round
 from simulator.slipstream import CLPool, DynamicFee
 from simulator.slipstream_snapshot import cl_pool_from_snapshot, cl_pool_to_snapshot
@@ -232,12 +233,12 @@ def test_miner_rebalances_in_a_slipstream_round_and_every_unit_is_accounted_for(
     opening = make_opening(snapshot, vault)
     assert RoundOpening.from_json(opening.to_json()) == opening
     chain, rng, blocks = Chain(snapshot), random.Random(7), list[Block]()
+    moved = Positions((Desired(NARROW, 21 * UNIT, 10 * UNIT),))  # more of token0 than there is: it must swap
     engine = Round(opening)
     while not engine.is_finished:
         ask = engine.pending_ask()
         if ask is not None:
             assert build_query(opening, ask, a).context.dex == "slipstream"
-            moved = Positions((Desired(NARROW, 21 * UNIT, 10 * UNIT),))  # more of token0 than there is: it must swap
             kept = Positions(tuple(Desired(h.range, h.amount0, h.amount1) for h in ask.shown[b].portfolio.holdings))
             engine.answer({a: moved if ask.index == 0 else Positions(()), b: kept})
             continue
@@ -248,7 +249,17 @@ def test_miner_rebalances_in_a_slipstream_round_and_every_unit_is_accounted_for(
     assert all(ledger is not None and ledger.residual_x192 == 0 for ledger in ledgers.values())
     assert ledgers[b] == result.benchmark and ledgers[a] is not None
     assert ledgers[a].rebalances == 2 and ledgers[a].swap_cost_x192 > 0 < ledgers[a].fees_x192
-    assert len(Flow.recover(snapshot, blocks).blocks) == len(blocks)
+    flow, far = Flow.recover(snapshot, blocks), Range(12_000, 12_600)
+    waiting = virtual_vault(snapshot, Inventory(20 * UNIT, 20 * UNIT, ((far, 10 * UNIT, 0),)))
+    terms = Terms(opening.numeraire(engine._benchmark.opening.total), opening.gas, opening.schedule)
+    candidates = [Candidate(vault), Candidate(vault, moved.desired), Candidate(waiting)]
+    replayed = [
+        replay(flow, candidates, terms, engine=name, sharing=sharing)
+        for name, sharing in (("python", False), ("python", True), (default_engine(), True))
+    ]
+    assert replayed[0].ledgers[0] == result.benchmark
+    assert replayed[0].ledgers == replayed[1].ledgers == replayed[2].ledgers
+    assert replayed[1].steps_run < replayed[0].steps_run, "a fork out of range went where the base went"
 
 
 def test_fee_above_any_that_slipstream_takes_is_a_divergence() -> None:

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 from protocol.units import Hotkey
 from simulator.engine import pool_from_snapshot
-from simulator.events import Block, LiquidityEvent, PoolEvent, StakeEvent, SwapEvent
+from simulator.events import (
+    Block,
+    FeeProtocolEvent,
+    FlashEvent,
+    LiquidityEvent,
+    PoolEvent,
+    StakeEvent,
+    SwapEvent,
+)
 from simulator.family import Family
 from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
@@ -121,6 +129,16 @@ class Chain:
         """Stake as somebody else in a Slipstream pool."""
         self.pool.stake(delta, tick_lower, tick_upper, False)
         self._events.append(StakeEvent(len(self._events), tick_lower, tick_upper, delta))
+
+    def flash(self, paid0: int, paid1: int) -> None:
+        """Pay the active liquidity, as somebody else."""
+        self.pool.flash(0, 0, paid0, paid1)
+        self._events.append(FlashEvent(len(self._events), paid0, paid1))
+
+    def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:
+        """Change the protocol's share, as its owner."""
+        self.pool.set_fee_protocol(fee_protocol0, fee_protocol1)
+        self._events.append(FeeProtocolEvent(len(self._events), fee_protocol0, fee_protocol1))
 
     def block(self) -> Block:
         """Close the block with the events since the last one."""
