@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from protocol.errors import SimulationError
 from protocol.units import Q192
 from simulator.course import Asking, Course, Halt
-from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
+from simulator.engine import AnyPool, Engine, default_engine, engine_for, pool_from_snapshot
 from simulator.flow import Flow
 from simulator.fork import Fork
 from simulator.ledger import Account, GasPolicy, Ledger
@@ -112,7 +112,7 @@ class _Run:
         self, flow: Flow, candidates: Sequence[Candidate], terms: Terms, engine: Engine, *, threads: int, sharing: bool
     ) -> None:
         self.course = Course.of(flow, terms.schedule)
-        self._steps = steps_on(engine, self.course.steps, threads=threads)
+        self._steps = steps_on(engine_for(flow.snapshot, engine), self.course.steps, threads=threads)
         self._numeraire = terms.numeraire
         self._base = pool_from_snapshot(flow.snapshot, engine=engine)
         self._at = 0
