@@ -1,0 +1,269 @@
+"""What any number of ranges would have earned on one path of the price, in one pass: an estimate for optimisers.
+
+At a fee rate f a rising swap pays f/(1-f) of token1 for every unit of sqrt price it passes and unit of liquidity there,
+a falling swap as much token0 for every unit of 1/sqrt price, whoever provides the liquidity. So the fees inside a range
+are the difference between its ends of one function of the price: the length of path below it. So are its tokens, and
+the sums over the marks of which its LVR consists. These functions are built once; a range then costs two look-ups.
+
+Everything is a float, and a candidate does not move the price. Scores never come from here (an import contract says
+so); `docs/what-if.md` states the error against exact forks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from protocol.errors import SimulationError
+from protocol.units import Q96, Q192
+from simulator.engine import Engine
+from simulator.flow import Flow
+from simulator.math.tick_math import max_usable_tick, min_usable_tick
+from simulator.opening import RESTRIKE_S
+from simulator.sweep_path import Path, Piece, walk
+from simulator.valuation import Numeraire
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+
+_LOG_SQRT_TICK = math.log1p(1e-4) / 2  # of the ratio of two neighbouring ticks' sqrt prices
+_CHUNK = 8192  # candidates at a time, so that their columns stay in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What became of each candidate, shape (n_candidates,). Amounts in raw units, values in raw units of the numéraire.
+
+    `fees_value` counts fees at the mark after they accrued, as a ledger does; `value_close` counts all at the closing
+    price. `share` is the candidate's own part of the liquidity that shared its fees, averaged over them.
+    """
+
+    liquidity: Floats
+    amount0_open: Floats
+    amount1_open: Floats
+    amount0_close: Floats
+    amount1_close: Floats
+    fees0: Floats
+    fees1: Floats
+    fees_value: Floats
+    lvr: Floats
+    hold_value: Floats
+    value_close: Floats
+    in_range_s: Floats
+    share: Floats
+
+    @property
+    def excess(self) -> Floats:
+        """Fees less LVR: the change of value without the luck of direction, as `Ledger.excess_x192` but for costs."""
+        return self.fees_value - self.lvr
+
+
+class Sweep:
+    """A flow, ready to say what ranges opened at its snapshot would have earned by its last block."""
+
+    def __init__(
+        self, flow: Flow, numeraire: Numeraire, *, restrike_s: int = RESTRIKE_S, engine: Engine = "python"
+    ) -> None:
+        """Walk the flow once.
+
+        Parameters: numeraire  in what values are measured   ·   restrike_s  seconds between marks, as in a round
+        Returns:    a sweep, for any number of candidates
+        Rounding:   floats from exact prices
+        Raises:     PoolRevert where the flow does not run on its own snapshot
+        Source:     whitepaper 6.3 (fee growth inside a range); strategy reference C2 (LVR at a horizon)
+        """
+        path = walk(flow, restrike_s=restrike_s, engine=engine)
+        prices = [numeraire.prices(mark) for mark in path.marks]
+        price0 = np.array([p.price0_x192 / Q192 for p in prices], dtype=np.float64)
+        price1 = np.array([p.price1_x192 / Q192 for p in prices], dtype=np.float64)
+        marks = np.array([mark / Q96 for mark in path.marks])
+        self._spacing = flow.snapshot.tick_spacing
+        self._open, self._close = (_Moment(marks[at], price0[at], price1[at]) for at in (0, -1))
+        # A position at sqrt price s holds what its range has above s as token0, what it has below as token1.
+        zero = np.zeros_like(marks)
+        self._falls = _Ramps.of(-1 / _array(path.falls), path.falls, price0, (-1 / marks, zero))
+        self._rises = _Ramps.of(_array(path.rises), path.rises, price1, (zero, marks))
+        self._steps = _Steps.of(path, price0, price1)
+
+    def evaluate(self, tick_lower: ArrayLike, tick_upper: ArrayLike, value_open: ArrayLike) -> Candidates:
+        """Return what each range would have earned.
+
+        Parameters: tick_lower, tick_upper  integers on the spacing, shape (n_candidates,)
+                    value_open  put into each at the opening price, in the right mix already and without cost: raw
+                    units of the numéraire, > 0, one for all or shape (n_candidates,)
+        Returns:    columns, in the candidates' order
+        Rounding:   floats, about 1e-9 relative; the error of the method itself is on the page
+        Raises:     SimulationError for a range or a value that no position can have
+        Source:     the functions of the price at both ends of a range
+        """
+        lower, upper = self._checked(np.atleast_1d(tick_lower), np.atleast_1d(tick_upper))
+        value = np.broadcast_to(np.asarray(value_open, dtype=np.float64), lower.shape)
+        if not np.all((value > 0) & np.isfinite(value)):
+            raise SimulationError("a candidate's opening value must be positive")
+        numbers, at_lower, at_upper = _distinct(lower // self._spacing, upper // self._spacing)
+        below = self._below(numbers * self._spacing)
+        out = np.empty((13, len(lower)))
+        room = np.empty((2, len(below), min(_CHUNK, len(lower))))  # once: fresh pages cost more than the arithmetic
+        for start in range(0, len(lower), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            inside, outside = room[:, :, : len(value[part])]
+            np.take(below, at_upper[part], axis=1, out=inside, mode="clip")
+            np.take(below, at_lower[part], axis=1, out=outside, mode="clip")
+            inside -= outside
+            self._measure(inside, value[part], out[:, part])
+        return Candidates(*out)
+
+    def _checked(self, lower: NDArray[Any], upper: NDArray[Any]) -> tuple[Integers, Integers]:
+        if not all(np.issubdtype(ticks.dtype, np.integer) or not ticks.size for ticks in (lower, upper)):
+            raise SimulationError("ticks are integers")
+        if lower.shape != upper.shape or lower.ndim != 1:
+            raise SimulationError(f"as many upper ticks as lower ones, not {upper.shape} and {lower.shape}")
+        lower, upper, spacing = lower.astype(np.int64), upper.astype(np.int64), self._spacing
+        bad = (lower >= upper) | (lower < min_usable_tick(spacing)) | (upper > max_usable_tick(spacing))
+        bad |= (lower % spacing != 0) | (upper % spacing != 0)
+        if bad.any():
+            first = int(np.argmax(bad))
+            raise SimulationError(f"candidate {first} has an impossible range, {lower[first]} .. {upper[first]}")
+        return lower, upper
+
+    def _below(self, ticks: Integers) -> Floats:
+        """Return what a unit of liquidity, from the lowest price up to each tick, has of all that `_measure` needs."""
+        sqrt_prices = np.exp(ticks * _LOG_SQRT_TICK)
+        falls, rises, steps = self._falls(-1 / sqrt_prices), self._rises(sqrt_prices), self._steps(ticks)
+        fees0, fees1 = falls[:3] + steps[:3], rises[:3] + steps[3:6]
+        opened, closed = (moment.amounts_below(sqrt_prices) for moment in (self._open, self._close))
+        return np.vstack((fees0, fees1, falls[3] + rises[3], steps[6], opened, closed))
+
+    def _measure(self, inside: Floats, value: Floats, out: Floats) -> None:
+        """Write the columns of candidates with so much inside per unit of liquidity."""
+        fees0, fees0_value, thinned0, fees1, fees1_value, thinned1, drift, seconds = inside[:8]
+        liquidity = value / self._open.value(*inside[8:10])
+        amount0_open, amount1_open, amount0_close, amount1_close = inside[8:] * liquidity
+        kept0, kept1 = _kept(fees0, liquidity * thinned0), _kept(fees1, liquidity * thinned1)
+        undiluted = liquidity * (fees0_value + fees1_value)
+        fees_value = liquidity * (fees0_value * kept0 + fees1_value * kept1)
+        fees0, fees1 = liquidity * fees0 * kept0, liquidity * fees1 * kept1
+        principal = self._close.value(amount0_close, amount1_close)
+        columns = (
+            liquidity,
+            amount0_open,
+            amount1_open,
+            amount0_close,
+            amount1_close,
+            fees0,
+            fees1,
+            fees_value,
+            value - principal + liquidity * drift,
+            self._close.value(amount0_open, amount1_open),
+            principal + self._close.value(fees0, fees1),
+            seconds,
+            1 - _ratio(fees_value, undiluted),
+        )
+        for row, column in zip(out, columns, strict=True):
+            row[:] = column
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A sqrt price and what both tokens are worth there."""
+
+    sqrt_price: float
+    price0: float
+    price1: float
+
+    def value(self, amount0: Floats, amount1: Floats) -> Floats:
+        return amount0 * self.price0 + amount1 * self.price1
+
+    def amounts_below(self, sqrt_prices: Floats) -> Floats:
+        """Return the tokens that a unit of liquidity holds from the lowest price up to others, shape (2, n)."""
+        amount0 = np.maximum(0, 1 / self.sqrt_price - 1 / sqrt_prices)
+        return np.vstack((amount0, np.minimum(sqrt_prices, self.sqrt_price)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ramps:
+    """Sums of functions that rise evenly from 0, between two points each, and stay: fees, the same in value, the same
+    over the pool's liquidity, and tokens held at the marks times the change of their price.
+    """
+
+    points: Floats  # (n,)
+    values: Floats  # (4, n), at the points
+    slopes: Floats  # (4, n), after them
+
+    @classmethod
+    def of(cls, ways: Floats, pieces: Sequence[Piece], price: Floats, held: tuple[Floats, Floats]) -> _Ramps:
+        """Return the sums: `ways` (n_pieces, 2) from where to where; `held` likewise at the marks."""
+        rate, liquidity, mark = np.array([piece[2:] for piece in pieces], dtype=np.float64).reshape(-1, 3).T
+        none, change = np.zeros_like(price[1:]), np.diff(price)
+        of_pieces = (rate, rate * price[mark.astype(int)], _ratio(rate, liquidity), 0 * rate)
+        weights = np.concatenate((of_pieces, (none, none, none, change)), axis=1)
+        starts = np.concatenate((ways[:, 0], held[0][:-1]))
+        ends = np.concatenate((ways[:, 1], held[1][:-1]))
+        points = np.concatenate((starts, ends))
+        order = np.argsort(points, kind="stable")
+        points = points[order]
+        slopes = np.cumsum(np.concatenate((weights, -weights), axis=1)[:, order], axis=1)
+        is_piece = np.arange(len(starts)) < len(pieces)
+        passing = np.cumsum(np.concatenate((is_piece, -1 * is_piece))[order])
+        slopes[:3, passing == 0] = 0  # and no rounding errors: where nobody passed there are no fees at all
+        values = np.zeros_like(slopes)
+        np.cumsum(slopes[:, :-1] * np.diff(points), axis=1, out=values[:, 1:])
+        return cls(points, values, slopes)
+
+    def __call__(self, at: Floats) -> Floats:
+        # Beyond the ends nothing changes; a slope of rounding errors times an endless distance would.
+        at = np.clip(at, self.points[0], self.points[-1])
+        index = np.searchsorted(self.points, at, side="right") - 1
+        return self.values[:, index] + self.slopes[:, index] * (at - self.points[index])
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What happens at one tick: flashes as fees of both tokens (three rows each, as `_Ramps`), and seconds."""
+
+    ticks: Integers  # (n,)
+    sums: Floats  # (7, n + 1), of all before
+
+    @classmethod
+    def of(cls, path: Path, price0: Floats, price1: Floats) -> _Steps:
+        """Return the sums."""
+        rows = [(tick, *(0.0,) * 6, seconds) for tick, seconds in path.seconds.items()]
+        for tick, growth0, growth1, liquidity, mark in path.flashes:
+            fees0 = growth0, growth0 * price0[mark], growth0 / liquidity
+            fees1 = growth1, growth1 * price1[mark], growth1 / liquidity
+            rows.append((tick, *fees0, *fees1, 0))
+        table = np.array(sorted(rows), dtype=np.float64).reshape(-1, 8).T
+        return cls(table[0].astype(np.int64), np.insert(np.cumsum(table[1:], axis=1), 0, 0.0, axis=1))
+
+    def __call__(self, ticks: Integers) -> Floats:
+        return self.sums[:, np.searchsorted(self.ticks, ticks)]
+
+
+def _array(pieces: Sequence[Piece]) -> Floats:
+    return np.array([piece[:2] for piece in pieces], dtype=np.float64).reshape(-1, 2)
+
+
+def _distinct(lower: Integers, upper: Integers) -> tuple[Integers, Integers, Integers]:
+    """Return the distinct numbers, ascending, and where among them the lower and the upper ones are. No sorting."""
+    most = int(upper.max(initial=0))
+    least = int(lower.min(initial=most))
+    occurs = np.zeros(most - least + 1, dtype=bool)
+    occurs[lower - least] = occurs[upper - least] = True
+    place = np.cumsum(occurs) - 1
+    return np.flatnonzero(occurs) + least, place[lower - least], place[upper - least]
+
+
+def _kept(fees: Floats, thinned: Floats) -> Floats:
+    """Return what sharing with one's own liquidity leaves of fees: exact where the pool's liquidity did not change."""
+    return np.where(fees > 0, _ratio(fees, fees + thinned), 1.0)
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Return quotients, 0 for a denominator of 0."""
+    out = np.zeros_like(numerator)
+    return np.divide(numerator, denominator, out=out, where=denominator != 0)

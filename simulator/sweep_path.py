@@ -1,0 +1,142 @@
+"""The path of a price, taken apart into stretches that paid fees at one rate to one liquidity."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from protocol.units import Q96
+from simulator.engine import AnyPool, Engine, pool_from_snapshot
+from simulator.events import FlashEvent, LiquidityEvent
+from simulator.fee_policy import UNISWAP_V3
+from simulator.flow import Flow
+from simulator.math.swap_math import PIPS
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.recovery import RecoveredCall, apply_happening
+from simulator.snapshot import PoolSnapshot
+
+
+class Piece(NamedTuple):
+    """A stretch between two sqrt prices that a swap passed.
+
+    `rate` is what the liquidity gets for each unit paid in; `mark` is the one at which that is settled.
+    """
+
+    low: float
+    high: float
+    rate: float
+    liquidity: int
+    mark: int
+
+
+class Flash(NamedTuple):
+    """What a flash paid to one unit of liquidity at a tick."""
+
+    tick: int
+    growth0: float
+    growth1: float
+    liquidity: int
+    mark: int
+
+
+@dataclass(slots=True)
+class Path:
+    """What a flow does to its own pool: falling pieces pay token0, rising ones token1.
+
+    `marks` are sqrt prices Q64.96: at the snapshot, then when a round would mark, then at the end. `seconds` are those
+    spent at each tick.
+    """
+
+    marks: list[int]
+    falls: list[Piece] = field(default_factory=list)
+    rises: list[Piece] = field(default_factory=list)
+    flashes: list[Flash] = field(default_factory=list)
+    seconds: Counter[int] = field(default_factory=Counter)
+
+
+def walk(flow: Flow, *, restrike_s: int, engine: Engine) -> Path:
+    """Return the path of a flow on its own snapshot.
+
+    Parameters: restrike_s  seconds between marks: one is made at the first block at or after each, before its events
+    Returns:    pieces in order; a swap that moves nothing leaves none
+    Rounding:   floats from exact prices
+    Raises:     PoolRevert where the flow does not run
+    Source:     v3-core UniswapV3Pool.swap, flash; `Round` for the marks
+    """
+    pool = pool_from_snapshot(flow.snapshot, engine=engine)
+    depths = _Depths(flow.snapshot)
+    path = Path([pool.sqrt_price_x96])
+    timestamp, due = flow.snapshot.timestamp, flow.snapshot.timestamp + restrike_s
+    for block in flow.blocks:
+        path.seconds[pool.tick] += block.timestamp - timestamp
+        pool.timestamp = timestamp = block.timestamp
+        if timestamp >= due:
+            path.marks.append(pool.sqrt_price_x96)
+            due += ((timestamp - due) // restrike_s + 1) * restrike_s
+        for happening in block.happenings:
+            before_x96 = pool.sqrt_price_x96
+            apply_happening(pool, happening)
+            match happening:
+                case RecoveredCall():
+                    _add_swap(path, depths, pool, before_x96)
+                case LiquidityEvent():
+                    depths.change(happening.tick_lower, happening.tick_upper, happening.liquidity_delta)
+                case FlashEvent() if pool.liquidity:
+                    _add_flash(path, pool, happening)
+    path.marks.append(pool.sqrt_price_x96)
+    return path
+
+
+def _add_swap(path: Path, depths: _Depths, pool: AnyPool, before_x96: int) -> None:
+    after_x96 = pool.sqrt_price_x96
+    falls = after_x96 < before_x96
+    stretches = depths.stretches(min(before_x96, after_x96), max(before_x96, after_x96))
+    if stretches and not stretches[0 if falls else -1][2]:
+        # It ended where there is no liquidity, so its limit stopped it with at most a unit left to pay a range there.
+        del stretches[0 if falls else -1]
+    setting = UNISWAP_V3.decode(pool.fee_protocol)[0 if falls else 1]
+    rate = pool.fee_pips / (PIPS - pool.fee_pips) * _part_of_liquidity(setting)
+    pieces = path.falls if falls else path.rises
+    pieces.extend(Piece(low / Q96, high / Q96, rate, depth, len(path.marks)) for low, high, depth in stretches)
+
+
+def _add_flash(path: Path, pool: AnyPool, flash: FlashEvent) -> None:
+    part0, part1 = map(_part_of_liquidity, UNISWAP_V3.decode(pool.fee_protocol))
+    growth0, growth1 = flash.paid0 * part0 / pool.liquidity, flash.paid1 * part1 / pool.liquidity
+    path.flashes.append(Flash(pool.tick, growth0, growth1, pool.liquidity, len(path.marks)))
+
+
+def _part_of_liquidity(setting: int) -> float:
+    """Return what the protocol's setting leaves of a fee."""
+    return 1 - 1 / setting if setting else 1.0
+
+
+class _Depths:
+    """The active liquidity at every price, as others hold it."""
+
+    def __init__(self, snapshot: PoolSnapshot) -> None:
+        self._net = defaultdict(int, ((tick, state.liquidity_net) for tick, state in snapshot.ticks))
+        self._sum_up()
+
+    def change(self, tick_lower: int, tick_upper: int, liquidity_delta: int) -> None:
+        """Let somebody mint or burn."""
+        self._net[tick_lower] += liquidity_delta
+        self._net[tick_upper] -= liquidity_delta
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        ticks = sorted(tick for tick, net in self._net.items() if net)
+        self._bounds_x96 = [get_sqrt_ratio_at_tick(tick) for tick in ticks]
+        self._between = list(accumulate((self._net[tick] for tick in ticks), initial=0))
+
+    def stretches(self, low_x96: int, high_x96: int) -> list[tuple[int, int, int]]:
+        """Return (low, high, liquidity) of the parts into which the bounds cut a way, lowest first."""
+        first = bisect_right(self._bounds_x96, low_x96)
+        last = bisect_left(self._bounds_x96, high_x96)
+        edges = pairwise((low_x96, *self._bounds_x96[first:last], high_x96))
+        return [
+            (low, high, depth) for (low, high), depth in zip(edges, self._between[first:], strict=False) if low < high
+        ]
