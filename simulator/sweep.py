@@ -102,9 +102,10 @@ class Sweep:
         Source:     the functions of the price at both ends of a range
         """
         lower, upper = self._checked(np.atleast_1d(tick_lower), np.atleast_1d(tick_upper))
-        value = np.broadcast_to(np.asarray(value_open, dtype=np.float64), lower.shape)
-        if not np.all((value > 0) & np.isfinite(value)):
-            raise SimulationError("a candidate's opening value must be positive")
+        value = np.asarray(value_open, dtype=np.float64)
+        if value.shape not in ((), lower.shape) or not np.all((value > 0) & np.isfinite(value)):
+            raise SimulationError("opening values must be positive, one for all or one for each candidate")
+        value = np.broadcast_to(value, lower.shape)
         numbers, at_lower, at_upper = _distinct(lower // self._spacing, upper // self._spacing)
         below = self._below(numbers * self._spacing)
         out = np.empty((13, len(lower)))
@@ -162,7 +163,7 @@ class Sweep:
             self._close.value(amount0_open, amount1_open),
             principal + self._close.value(fees0, fees1),
             seconds,
-            1 - _ratio(fees_value, undiluted),
+            _ratio(undiluted - fees_value, undiluted),
         )
         for row, column in zip(out, columns, strict=True):
             row[:] = column

@@ -15,7 +15,7 @@ from simulator.fee_policy import UNISWAP_V3
 from simulator.flow import Flow
 from simulator.math.swap_math import PIPS
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
-from simulator.recovery import RecoveredCall, apply_happening
+from simulator.recovery import RecoveredCall, apply_call, apply_other
 from simulator.snapshot import PoolSnapshot
 
 
@@ -77,26 +77,30 @@ def walk(flow: Flow, *, restrike_s: int, engine: Engine) -> Path:
             path.marks.append(pool.sqrt_price_x96)
             due += ((timestamp - due) // restrike_s + 1) * restrike_s
         for happening in block.happenings:
-            before_x96 = pool.sqrt_price_x96
-            apply_happening(pool, happening)
-            match happening:
-                case RecoveredCall():
-                    _add_swap(path, depths, pool, before_x96)
-                case LiquidityEvent():
-                    depths.change(happening.tick_lower, happening.tick_upper, happening.liquidity_delta)
-                case FlashEvent() if pool.liquidity:
-                    _add_flash(path, pool, happening)
+            if isinstance(happening, RecoveredCall):
+                _swap(path, depths, pool, happening)
+                continue
+            apply_other(pool, happening)
+            if isinstance(happening, LiquidityEvent):
+                depths.change(happening.tick_lower, happening.tick_upper, happening.liquidity_delta)
+            elif isinstance(happening, FlashEvent) and pool.liquidity:
+                _add_flash(path, pool, happening)
     path.marks.append(pool.sqrt_price_x96)
     return path
 
 
-def _add_swap(path: Path, depths: _Depths, pool: AnyPool, before_x96: int) -> None:
-    after_x96 = pool.sqrt_price_x96
-    falls = after_x96 < before_x96
+def _swap(path: Path, depths: _Depths, pool: AnyPool, call: RecoveredCall) -> None:
+    before_x96 = pool.sqrt_price_x96
+    amounts = apply_call(pool, call)
+    if amounts is None or pool.sqrt_price_x96 == before_x96:
+        return
+    falls, after_x96 = call.zero_for_one, pool.sqrt_price_x96
     stretches = depths.stretches(min(before_x96, after_x96), max(before_x96, after_x96))
-    if stretches and not stretches[0 if falls else -1][2]:
-        # It ended where there is no liquidity, so its limit stopped it with at most a unit left to pay a range there.
-        del stretches[0 if falls else -1]
+    last = 0 if falls else -1
+    specified = amounts[0 if falls == (call.amount_specified > 0) else 1]
+    if stretches[last][2] == 0 and abs(call.amount_specified - specified) <= 1:
+        # It ran through empty ticks to its limit; recovery gave it one unit to spend there, and it had perhaps none.
+        del stretches[last]
     setting = UNISWAP_V3.decode(pool.fee_protocol)[0 if falls else 1]
     rate = pool.fee_pips / (PIPS - pool.fee_pips) * _part_of_liquidity(setting)
     pieces = path.falls if falls else path.rises
@@ -137,6 +141,4 @@ class _Depths:
         first = bisect_right(self._bounds_x96, low_x96)
         last = bisect_left(self._bounds_x96, high_x96)
         edges = pairwise((low_x96, *self._bounds_x96[first:last], high_x96))
-        return [
-            (low, high, depth) for (low, high), depth in zip(edges, self._between[first:], strict=False) if low < high
-        ]
+        return [(low, high, depth) for (low, high), depth in zip(edges, self._between[first:], strict=False)]
