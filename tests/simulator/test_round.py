@@ -19,9 +19,10 @@ from simulator.ledger import GasPolicy
 from simulator.math.liquidity_amounts import get_amount0_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
+from simulator.participant import Noted, Outcome
 from simulator.plan import Desired
 from simulator.portfolio import Range
-from simulator.round import Ask, Noted, Outcome, Round, RoundResult
+from simulator.round import Ask, Round, RoundResult
 from simulator.valuation import Prices, QuoteToken, Target
 
 A, B = Hotkey("a"), Hotkey("b")
@@ -344,7 +345,7 @@ def test_what_is_shown() -> None:
     assert later.shown[A].portfolio.holdings == () != later.shown[B].portfolio.holdings
     assert (later.shown[A].rebalances, later.shown[B].rebalances) == (1, 0)
     assert later.shown[A].foreign_liquidity == later.shown[B].foreign_liquidity == later.pool.liquidity == 10**21
-    assert later.opening_total == asks[0].shown[A].portfolio.total
+    assert later.shown[A].opening_total == asks[0].shown[A].portfolio.total
 
 
 def test_the_standing_of_the_moment_is_value_against_the_untouched_portfolio() -> None:
