@@ -19,7 +19,7 @@ from itertools import islice
 import numpy as np
 
 from protocol.errors import SimulationError
-from simulator.engine import AnyPool, Engine, pool_from_snapshot
+from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
 from simulator.flow import Flow, FlowBlock
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 from simulator.recovery import RecoveredCall, apply_call, apply_happening
@@ -54,7 +54,7 @@ class Past:
     blocks: tuple[PastBlock, ...]
 
     @classmethod
-    def of(cls, flow: Flow, *, engine: Engine = "python") -> Past:
+    def of(cls, flow: Flow, *, engine: Engine | None = None) -> Past:
         """Return the swaps of a flow as it happened on its own snapshot.
 
         Parameters: flow  what is no swap shapes the prices only
@@ -65,7 +65,7 @@ class Past:
         """
         if not flow.blocks:
             raise SimulationError("a flow without blocks has no past to draw from")
-        pool = pool_from_snapshot(flow.snapshot, engine=engine)
+        pool = pool_from_snapshot(flow.snapshot, engine=engine or default_engine())
         time, blocks = flow.snapshot.timestamp, []
         for block in flow.blocks:
             pool.timestamp = block.timestamp
@@ -89,7 +89,7 @@ def draw_futures(
     window_blocks: int,
     seed: int,
     within_s: int | None = None,
-    engine: Engine = "python",
+    engine: Engine | None = None,
 ) -> tuple[Flow, ...]:
     """Return alternative futures of a pool.
 
@@ -108,7 +108,7 @@ def draw_futures(
     for number in range(count):
         draws = np.random.Generator(np.random.PCG64((seed, number)))
         windows = _windows(past, draws, snapshot.timestamp, window_blocks, within_s)
-        futures.append(_future(snapshot, islice(windows, length_blocks), engine))
+        futures.append(_future(snapshot, islice(windows, length_blocks), engine or default_engine()))
     return tuple(futures)
 
 

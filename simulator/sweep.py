@@ -5,7 +5,7 @@ a falling swap as much token0 for every unit of 1/sqrt price, whoever provides t
 are the difference between its ends of one function of the price: the length of path below it. So are its tokens, and
 the sums over the marks of which its LVR consists. These functions are built once; a range then costs two look-ups.
 
-Everything is a float, and a candidate does not move the price. Scores never come from here (an import contract says
+Everything is a float, and a range does not move the price. Scores never come from here (an import contract says
 so); `docs/what-if.md` states the error against exact forks.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from protocol.errors import SimulationError
 from protocol.units import Q96, Q192
-from simulator.engine import Engine
+from simulator.engine import Engine, default_engine
 from simulator.flow import Flow
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
-from simulator.opening import RESTRIKE_S
+from simulator.opening import Schedule
 from simulator.sweep_path import Path, Piece, walk
 from simulator.valuation import Numeraire
 
@@ -32,52 +32,54 @@ Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 
 _LOG_SQRT_TICK = math.log1p(1e-4) / 2  # of the ratio of two neighbouring ticks' sqrt prices
-_CHUNK = 8192  # candidates at a time, so that their columns stay in the cache
+_CHUNK = 8192  # ranges at a time, so that their columns stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """What became of each candidate, shape (n_candidates,). Amounts in raw units, values in raw units of the numéraire.
+class Swept:
+    """What became of each range, shape (n_ranges,), named as the columns of a replay: tokens in raw units, values in
+    raw units of the numéraire, closing amounts with fees.
 
-    `fees_value` counts fees at the mark after they accrued, as a ledger does; `value_close` counts all at the closing
-    price. `share` is the candidate's own part of the liquidity that shared its fees, averaged over them.
+    `share` is a position's own part of the liquidity that shared its fees, averaged over them.
     """
 
     liquidity: Floats
-    amount0_open: Floats
-    amount1_open: Floats
-    amount0_close: Floats
-    amount1_close: Floats
+    opening_amount0: Floats
+    opening_amount1: Floats
+    closing_amount0: Floats
+    closing_amount1: Floats
+    w_open_value: Floats
+    w_close_value: Floats
+    hold_value: Floats
     fees0: Floats
     fees1: Floats
     fees_value: Floats
-    lvr: Floats
-    hold_value: Floats
-    value_close: Floats
+    lvr_value: Floats
     in_range_s: Floats
     share: Floats
 
     @property
-    def excess(self) -> Floats:
-        """Fees less LVR: the change of value without the luck of direction, as `Ledger.excess_x192` but for costs."""
-        return self.fees_value - self.lvr
+    def excess_value(self) -> Floats:
+        """Fees less LVR: the change of value without the luck of direction. Costs are not part of a sweep."""
+        return self.fees_value - self.lvr_value
 
 
 class Sweep:
-    """A flow, ready to say what ranges opened at its snapshot would have earned by its last block."""
+    """A flow, ready to say what ranges opened at its snapshot would have earned by its end."""
 
     def __init__(
-        self, flow: Flow, numeraire: Numeraire, *, restrike_s: int = RESTRIKE_S, engine: Engine = "python"
+        self, flow: Flow, numeraire: Numeraire, schedule: Schedule | None = None, *, engine: Engine | None = None
     ) -> None:
         """Walk the flow once.
 
-        Parameters: numeraire  in what values are measured   ·   restrike_s  seconds between marks, as in a round
-        Returns:    a sweep, for any number of candidates
+        Parameters: numeraire  in what values are measured   ·   engine  None: the fastest there is
+                    schedule  of marks and the end, as for a replay; None for the whole flow and the usual marks
+        Returns:    a sweep, for any number of ranges
         Rounding:   floats from exact prices
         Raises:     PoolRevert where the flow does not run on its own snapshot
         Source:     whitepaper 6.3 (fee growth inside a range); strategy reference C2 (LVR at a horizon)
         """
-        path = walk(flow, restrike_s=restrike_s, engine=engine)
+        path = walk(flow, schedule, engine=engine or default_engine())
         prices = [numeraire.prices(mark) for mark in path.marks]
         price0 = np.array([p.price0_x192 / Q192 for p in prices], dtype=np.float64)
         price1 = np.array([p.price1_x192 / Q192 for p in prices], dtype=np.float64)
@@ -90,25 +92,25 @@ class Sweep:
         self._rises = _Ramps.of(_array(path.rises), path.rises, price1, (zero, marks))
         self._steps = _Steps.of(path, price0, price1)
 
-    def evaluate(self, tick_lower: ArrayLike, tick_upper: ArrayLike, value_open: ArrayLike) -> Candidates:
+    def evaluate(self, tick_lower: ArrayLike, tick_upper: ArrayLike, w_open_value: ArrayLike) -> Swept:
         """Return what each range would have earned.
 
-        Parameters: tick_lower, tick_upper  integers on the spacing, shape (n_candidates,)
-                    value_open  put into each at the opening price, in the right mix already and without cost: raw
-                    units of the numéraire, > 0, one for all or shape (n_candidates,)
-        Returns:    columns, in the candidates' order
+        Parameters: tick_lower, tick_upper  integers on the spacing, shape (n_ranges,)
+                    w_open_value  put into each at the opening price, in the right mix already and without cost: raw
+                    units of the numéraire, > 0, one for all or shape (n_ranges,)
+        Returns:    columns, in the ranges' order
         Rounding:   floats, about 1e-9 relative; the error of the method itself is on the page
         Raises:     SimulationError for a range or a value that no position can have
         Source:     the functions of the price at both ends of a range
         """
         lower, upper = self._checked(np.atleast_1d(tick_lower), np.atleast_1d(tick_upper))
-        value = np.asarray(value_open, dtype=np.float64)
+        value = np.asarray(w_open_value, dtype=np.float64)
         if value.shape not in ((), lower.shape) or not np.all((value > 0) & np.isfinite(value)):
-            raise SimulationError("opening values must be positive, one for all or one for each candidate")
+            raise SimulationError("opening values must be positive, one for all or one for each range")
         value = np.broadcast_to(value, lower.shape)
         numbers, at_lower, at_upper = _distinct(lower // self._spacing, upper // self._spacing)
         below = self._below(numbers * self._spacing)
-        out = np.empty((13, len(lower)))
+        out = np.empty((len(fields(Swept)), len(lower)))
         room = np.empty((2, len(below), min(_CHUNK, len(lower))))  # once: fresh pages cost more than the arithmetic
         for start in range(0, len(lower), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -117,7 +119,7 @@ class Sweep:
             np.take(below, at_lower[part], axis=1, out=outside, mode="clip")
             inside -= outside
             self._measure(inside, value[part], out[:, part])
-        return Candidates(*out)
+        return Swept(*out)
 
     def _checked(self, lower: NDArray[Any], upper: NDArray[Any]) -> tuple[Integers, Integers]:
         if not all(np.issubdtype(ticks.dtype, np.integer) or not ticks.size for ticks in (lower, upper)):
@@ -129,7 +131,7 @@ class Sweep:
         bad |= (lower % spacing != 0) | (upper % spacing != 0)
         if bad.any():
             first = int(np.argmax(bad))
-            raise SimulationError(f"candidate {first} has an impossible range, {lower[first]} .. {upper[first]}")
+            raise SimulationError(f"range {first} is impossible: {lower[first]} .. {upper[first]}")
         return lower, upper
 
     def _below(self, ticks: Integers) -> Floats:
@@ -141,27 +143,28 @@ class Sweep:
         return np.vstack((fees0, fees1, falls[3] + rises[3], steps[6], opened, closed))
 
     def _measure(self, inside: Floats, value: Floats, out: Floats) -> None:
-        """Write the columns of candidates with so much inside per unit of liquidity."""
+        """Write the columns of ranges with so much inside for each unit of liquidity."""
         fees0, fees0_value, thinned0, fees1, fees1_value, thinned1, drift, seconds = inside[:8]
         liquidity = value / self._open.value(*inside[8:10])
-        amount0_open, amount1_open, amount0_close, amount1_close = inside[8:] * liquidity
+        opening0, opening1, closing0, closing1 = inside[8:] * liquidity
+        principal = self._close.value(closing0, closing1)
         kept0, kept1 = _kept(fees0, liquidity * thinned0), _kept(fees1, liquidity * thinned1)
         undiluted = liquidity * (fees0_value + fees1_value)
         fees_value = liquidity * (fees0_value * kept0 + fees1_value * kept1)
         fees0, fees1 = liquidity * fees0 * kept0, liquidity * fees1 * kept1
-        principal = self._close.value(amount0_close, amount1_close)
         columns = (
             liquidity,
-            amount0_open,
-            amount1_open,
-            amount0_close,
-            amount1_close,
+            opening0,
+            opening1,
+            closing0 + fees0,
+            closing1 + fees1,
+            value,
+            principal + self._close.value(fees0, fees1),
+            self._close.value(opening0, opening1),
             fees0,
             fees1,
             fees_value,
             value - principal + liquidity * drift,
-            self._close.value(amount0_open, amount1_open),
-            principal + self._close.value(fees0, fees1),
             seconds,
             _ratio(undiluted - fees_value, undiluted),
         )

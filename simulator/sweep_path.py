@@ -9,14 +9,17 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from protocol.units import Q96
+from simulator.course import Course
 from simulator.engine import AnyPool, Engine, pool_from_snapshot
-from simulator.events import FlashEvent, LiquidityEvent
+from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent
 from simulator.fee_policy import UNISWAP_V3
 from simulator.flow import Flow
 from simulator.math.swap_math import PIPS
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.opening import Schedule
 from simulator.recovery import RecoveredCall, apply_call, apply_other
 from simulator.snapshot import PoolSnapshot
+from simulator.stretch import Mark
 
 
 class Piece(NamedTuple):
@@ -57,34 +60,27 @@ class Path:
     seconds: Counter[int] = field(default_factory=Counter)
 
 
-def walk(flow: Flow, *, restrike_s: int, engine: Engine) -> Path:
+def walk(flow: Flow, schedule: Schedule | None, *, engine: Engine) -> Path:
     """Return the path of a flow on its own snapshot.
 
-    Parameters: restrike_s  seconds between marks: one is made at the first block at or after each, before its events
+    Parameters: schedule  of marks and the end, as for a replay; None for the whole flow and the usual marks
     Returns:    pieces in order; a swap that moves nothing leaves none
     Rounding:   floats from exact prices
-    Raises:     PoolRevert where the flow does not run
-    Source:     v3-core UniswapV3Pool.swap, flash; `Round` for the marks
+    Raises:     PoolRevert where the flow does not run, SimulationError where it ends before the schedule
+    Source:     v3-core UniswapV3Pool.swap, flash
     """
     pool = pool_from_snapshot(flow.snapshot, engine=engine)
     depths = _Depths(flow.snapshot)
     path = Path([pool.sqrt_price_x96])
-    timestamp, due = flow.snapshot.timestamp, flow.snapshot.timestamp + restrike_s
-    for block in flow.blocks:
-        path.seconds[pool.tick] += block.timestamp - timestamp
-        pool.timestamp = timestamp = block.timestamp
-        if timestamp >= due:
+    for timestamp, what in Course.of(flow, schedule).steps:
+        path.seconds[pool.tick] += timestamp - pool.timestamp
+        pool.timestamp = timestamp
+        if isinstance(what, RecoveredCall):
+            _swap(path, depths, pool, what)
+        elif isinstance(what, Mark):
             path.marks.append(pool.sqrt_price_x96)
-            due += ((timestamp - due) // restrike_s + 1) * restrike_s
-        for happening in block.happenings:
-            if isinstance(happening, RecoveredCall):
-                _swap(path, depths, pool, happening)
-                continue
-            apply_other(pool, happening)
-            if isinstance(happening, LiquidityEvent):
-                depths.change(happening.tick_lower, happening.tick_upper, happening.liquidity_delta)
-            elif isinstance(happening, FlashEvent) and pool.liquidity:
-                _add_flash(path, pool, happening)
+        elif what is not None:
+            _other(path, depths, pool, what)
     path.marks.append(pool.sqrt_price_x96)
     return path
 
@@ -107,10 +103,14 @@ def _swap(path: Path, depths: _Depths, pool: AnyPool, call: RecoveredCall) -> No
     pieces.extend(Piece(low / Q96, high / Q96, rate, depth, len(path.marks)) for low, high, depth in stretches)
 
 
-def _add_flash(path: Path, pool: AnyPool, flash: FlashEvent) -> None:
-    part0, part1 = map(_part_of_liquidity, UNISWAP_V3.decode(pool.fee_protocol))
-    growth0, growth1 = flash.paid0 * part0 / pool.liquidity, flash.paid1 * part1 / pool.liquidity
-    path.flashes.append(Flash(pool.tick, growth0, growth1, pool.liquidity, len(path.marks)))
+def _other(path: Path, depths: _Depths, pool: AnyPool, event: LiquidityEvent | FlashEvent | FeeProtocolEvent) -> None:
+    apply_other(pool, event)
+    if isinstance(event, LiquidityEvent):
+        depths.change(event.tick_lower, event.tick_upper, event.liquidity_delta)
+    elif isinstance(event, FlashEvent) and pool.liquidity:
+        part0, part1 = map(_part_of_liquidity, UNISWAP_V3.decode(pool.fee_protocol))
+        growth0, growth1 = event.paid0 * part0 / pool.liquidity, event.paid1 * part1 / pool.liquidity
+        path.flashes.append(Flash(pool.tick, growth0, growth1, pool.liquidity, len(path.marks)))
 
 
 def _part_of_liquidity(setting: int) -> float:

@@ -6,24 +6,25 @@ import random
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.what_if import exact_ledger
-from support.worlds import START_BLOCK, START_TIME, make_snapshot
+from support.worlds import FREE_GAS, START_BLOCK, START_TIME, make_snapshot
 
 from protocol.errors import SimulationError
-from protocol.units import Q96, Q128, Q192
+from protocol.units import Q96, Q128
 from simulator import records
 from simulator.engine import default_engine, pool_from_snapshot
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent
 from simulator.flow import Flow, FlowBlock
-from simulator.ledger import Ledger
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.portfolio import Range, VaultPosition, VaultState
 from simulator.recovery import Happening, RecoveredCall, apply_happening
+from simulator.replay import Candidate, Terms, replay
 from simulator.snapshot import PoolSnapshot
-from simulator.sweep import Candidates, Sweep
+from simulator.sweep import Sweep, Swept
 from simulator.valuation import Numeraire, QuoteToken, Target
 
 Ranges = Sequence[tuple[int, int]]
@@ -80,8 +81,8 @@ def swept_growth(flow: Flow, ranges: Ranges) -> Floats:
     return np.stack((columns.fees0, columns.fees1), axis=1) / columns.liquidity[:, None]
 
 
-def sweep(flow: Flow, ranges: Ranges, value: object, numeraire: Numeraire | None = None) -> Candidates:
-    made = Sweep(flow, numeraire or quoted(flow.snapshot), engine=default_engine())
+def sweep(flow: Flow, ranges: Ranges, value: object, numeraire: Numeraire | None = None) -> Swept:
+    made = Sweep(flow, numeraire or quoted(flow.snapshot))
     lower, upper = np.array(ranges, dtype=np.int64).T
     return made.evaluate(lower, upper, value)  # type: ignore[arg-type]  # the tests hand in what they like
 
@@ -135,25 +136,11 @@ def test_whatever_happens_fee_growth_is_the_pools_own(positions: tuple[tuple[int
     np.testing.assert_allclose(swept_growth(flow, ranges), growth_inside(flow, ranges, 10**10), rtol=2e-5, atol=1e-12)
 
 
-def columns_of(ledgers: Sequence[Ledger]) -> dict[str, Floats]:
-    """Return a sweep's columns from exact ledgers."""
-
-    def values(name: str) -> Floats:
-        return np.array([getattr(ledger, name) / Q192 for ledger in ledgers])
-
-    return {
-        "amounts_open": np.array([ledger.opening.principal for ledger in ledgers], dtype=float),
-        "amounts_close": np.array([ledger.closing.principal for ledger in ledgers], dtype=float),
-        "fees0": np.array([ledger.fees0 for ledger in ledgers], dtype=float),
-        "fees1": np.array([ledger.fees1 for ledger in ledgers], dtype=float),
-        "fees_value": values("fees_x192"),
-        "lvr": values("lvr_x192"),
-        "excess": values("excess_x192"),
-        "hold_value": values("hold_x192"),
-        "value_open": values("w_open_x192"),
-        "value_close": values("w_close_x192"),
-        "in_range_s": np.array([ledger.in_range_s for ledger in ledgers], dtype=float),
-    }
+def replayed(flow: Flow, ranges: Ranges, liquidity: int, numeraire: Numeraire) -> dict[str, NDArray[Any]]:
+    """Return the columns of exact forks, each with one position that is left alone."""
+    positions = (VaultPosition(Range(*bounds), liquidity, 0, 0, 0, 0) for bounds in ranges)
+    candidates = [Candidate(VaultState(0, 0, (position,), in_pool=False)) for position in positions]
+    return replay(flow, candidates, Terms(numeraire, FREE_GAS)).columns()
 
 
 def with_flashes(flow: Flow, length: int) -> Flow:
@@ -173,21 +160,18 @@ def test_a_small_position_has_the_ledger_of_its_fork(quote_token: QuoteToken, ta
     numeraire = Numeraire(target, quote_token, 10**12, 10**21, flow.snapshot.sqrt_price_x96)
     ranges = random_ranges(flow.snapshot, 12, reach=30, seed=3)
     liquidity = flow.snapshot.liquidity // 10**5
-    exact = columns_of([exact_ledger(flow, bounds, liquidity, numeraire) for bounds in ranges])
-    swept = sweep(flow, ranges, exact["value_open"], numeraire)
+    exact = replayed(flow, ranges, liquidity, numeraire)
+    swept = sweep(flow, ranges, exact["w_open_value"], numeraire)
     np.testing.assert_allclose(swept.liquidity, float(liquidity), rtol=2e-8)
-    np.testing.assert_allclose(np.stack((swept.amount0_open, swept.amount1_open), 1), exact["amounts_open"], 3e-8, 2)
-    close0, close1 = exact["amounts_close"].T
-    scale = exact["value_open"]
-    for name in ("hold_value", "value_close"):
-        np.testing.assert_allclose(getattr(swept, name), exact[name], rtol=1e-6)
-    for name in ("fees_value", "lvr", "excess"):
-        np.testing.assert_allclose(getattr(swept, name) / scale, exact[name] / scale, rtol=1e-3, atol=1e-8)
-    np.testing.assert_allclose(swept.in_range_s, exact["in_range_s"], rtol=0, atol=0)
-    np.testing.assert_allclose(swept.amount0_close, close0, rtol=1e-4, atol=2)
-    np.testing.assert_allclose(swept.amount1_close, close1, rtol=1e-4, atol=2)
-    for token in ("fees0", "fees1"):
-        np.testing.assert_allclose(getattr(swept, token), exact[token], rtol=1e-4, atol=2)
+    for name in ("opening_amount0", "opening_amount1", "hold_value"):
+        np.testing.assert_allclose(getattr(swept, name), exact[name], rtol=3e-8, atol=2)
+    for name in ("closing_amount0", "closing_amount1", "fees0", "fees1"):
+        np.testing.assert_allclose(getattr(swept, name), exact[name], rtol=1e-4, atol=2)
+    np.testing.assert_allclose(swept.w_close_value, exact["w_close_value"], rtol=1e-6)
+    for name in ("fees_value", "lvr_value", "excess_value"):
+        paired = (columns / exact["w_open_value"] for columns in (getattr(swept, name), exact[name]))
+        np.testing.assert_allclose(*paired, rtol=1e-3, atol=1e-8)
+    np.testing.assert_array_equal(swept.in_range_s, exact["in_range_s"])
 
 
 @pytest.mark.parametrize("name", records.names())
@@ -195,22 +179,20 @@ def test_a_small_position_has_the_ledger_of_its_fork(quote_token: QuoteToken, ta
 def test_the_error_grows_with_the_share_as_the_page_says(name: str, share: float) -> None:
     flow = replace(recorded(name), blocks=recorded(name).blocks[:3500])
     numeraire = quoted(flow.snapshot)
-    ranges = [
-        bounds for bounds in random_ranges(flow.snapshot, 40, reach=40) if bounds[0] <= flow.snapshot.tick < bounds[1]
-    ][:8]
-    liquidity = int(flow.snapshot.liquidity * share)
-    exact = columns_of([exact_ledger(flow, bounds, liquidity, numeraire) for bounds in ranges])
-    swept = sweep(flow, ranges, exact["value_open"])
+    tick = flow.snapshot.tick
+    ranges = [(low, high) for low, high in random_ranges(flow.snapshot, 40, reach=40) if low <= tick < high][:8]
+    exact = replayed(flow, ranges, int(flow.snapshot.liquidity * share), numeraire)
+    swept = sweep(flow, ranges, exact["w_open_value"])
     np.testing.assert_allclose(swept.share, share, rtol=0.25)
     np.testing.assert_allclose(swept.fees_value, exact["fees_value"], rtol=share)
-    np.testing.assert_allclose(swept.lvr, exact["lvr"], rtol=2 * share)
+    np.testing.assert_allclose(swept.lvr_value, exact["lvr_value"], rtol=2 * share)
 
 
 def test_a_candidate_does_not_depend_on_its_neighbours() -> None:
     flow = recorded("wbtc-weth-03")
     ranges = random_ranges(flow.snapshot, 20_000, reach=60)
     values = np.linspace(1.0, 1e21, len(ranges))
-    made = Sweep(flow, quoted(flow.snapshot), engine=default_engine())
+    made = Sweep(flow, quoted(flow.snapshot))
     together = made.evaluate(*np.array(ranges).T, values)
     for index in (0, 8191, 8192, 19_999):
         alone = made.evaluate(*ranges[index], values[index])
@@ -220,12 +202,12 @@ def test_a_candidate_does_not_depend_on_its_neighbours() -> None:
 
 def test_the_whole_range_and_none_at_all() -> None:
     flow = recorded("wbtc-weth-03")
-    made = Sweep(flow, quoted(flow.snapshot), engine=default_engine())
+    made = Sweep(flow, quoted(flow.snapshot))
     whole = made.evaluate(-887220, 887220, 1e18)
     last = flow.blocks[-1].timestamp - flow.snapshot.timestamp
     assert (whole.in_range_s, whole.fees0 > 0, whole.fees1 > 0) == (last, True, True)
     none = made.evaluate([], [], 1e18)
-    assert [getattr(none, field.name).shape for field in fields(none)] == [(0,)] * 13
+    assert [getattr(none, field.name).shape for field in fields(none)] == [(0,)] * 14
 
 
 def test_where_nothing_happens_nothing_is_earned() -> None:
@@ -234,20 +216,20 @@ def test_where_nothing_happens_nothing_is_earned() -> None:
     for name in ("fees0", "fees1", "fees_value", "share"):
         np.testing.assert_array_equal(getattr(idle, name), 0)
     np.testing.assert_array_equal(idle.in_range_s, [24, 0])
-    np.testing.assert_allclose([idle.value_close, idle.hold_value], 1e18, rtol=1e-12)
-    np.testing.assert_allclose(idle.excess, 0, atol=1e3)
+    np.testing.assert_allclose([idle.w_close_value, idle.hold_value], 1e18, rtol=1e-12)
+    np.testing.assert_allclose(idle.excess_value, 0, atol=1e3)
     assert sweep(Flow(snapshot, ()), [(-60, 60)], 1.0).in_range_s == 0
 
 
 @pytest.mark.parametrize(
     ("lower", "upper", "value", "says"),
     [
-        ([0, 60], [60, 30], 1.0, "candidate 1 has an impossible range, 60 .. 30"),
-        ([60], [60], 1.0, "impossible range"),
-        ([1], [60], 1.0, "impossible range"),
-        ([0], [61], 1.0, "impossible range"),
-        ([-887280], [0], 1.0, "impossible range"),
-        ([0], [887280], 1.0, "impossible range"),
+        ([0, 60], [60, 30], 1.0, "range 1 is impossible: 60 .. 30"),
+        ([60], [60], 1.0, "range 0 is impossible"),
+        ([1], [60], 1.0, "range 0 is impossible"),
+        ([0], [61], 1.0, "range 0 is impossible"),
+        ([-887280], [0], 1.0, "range 0 is impossible"),
+        ([0], [887280], 1.0, "range 0 is impossible"),
         ([0.0], [60.0], 1.0, "ticks are integers"),
         ([0, 0], [60], 1.0, "as many upper ticks"),
         ([[0]], [[60]], 1.0, "as many upper ticks"),

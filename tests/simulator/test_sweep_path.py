@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from support.worlds import START_BLOCK, START_TIME, make_snapshot
 
@@ -31,7 +33,7 @@ def to(tick: int, *, falls: bool = False, amount: int = PLENTY) -> RecoveredCall
 def walked(snapshot: PoolSnapshot, *blocks: tuple[int, tuple[Happening, ...]]) -> Path:
     """Walk blocks given as (seconds after the start, what happens)."""
     made = (FlowBlock(START_BLOCK + n, START_TIME + after, what) for n, (after, what) in enumerate(blocks, start=1))
-    return walk(Flow(snapshot, tuple(made)), restrike_s=300, engine=default_engine())
+    return walk(Flow(snapshot, tuple(made)), None, engine=default_engine())
 
 
 def test_a_path_is_cut_where_liquidity_changes_and_settled_at_the_marks_of_a_round() -> None:
@@ -58,7 +60,7 @@ def test_a_path_is_cut_where_liquidity_changes_and_settled_at_the_marks_of_a_rou
         Piece(price(120), price(150), RATE, L, 2),
         Piece(price(20), price(30), RATE * 0.75, 2 * L, 3),
     ]
-    assert path.seconds == {0: 10, 90: 289, 150: 2, 30: 1 + 648 + 250}
+    assert path.seconds == Counter({0: 10, 90: 289, 150: 2, 30: 1 + 648 + 250})
 
 
 def test_flashes_pay_the_liquidity_of_their_tick_less_the_protocol_s_share() -> None:
