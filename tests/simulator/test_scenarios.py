@@ -1,0 +1,199 @@
+"""Futures: seeded, contiguous, made of nothing but recorded swaps, and like the record on average."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from itertools import chain, pairwise
+
+import numpy as np
+import pytest
+from support.worlds import START_BLOCK, START_TIME, make_snapshot
+
+from protocol.errors import SimulationError
+from simulator import records
+from simulator.engine import default_engine, pool_from_snapshot
+from simulator.events import LiquidityEvent
+from simulator.flow import Flow, FlowBlock
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.recovery import Happening, RecoveredCall, apply_call
+from simulator.scenarios import Past, PastSwap, draw_futures
+from simulator.snapshot import PoolSnapshot
+
+UNIT = 10**18
+
+
+@cache
+def past_of(name: str) -> Past:
+    return Past.of(records.load(name).flow())
+
+
+@cache
+def day(name: str) -> tuple[Flow, ...]:
+    """Return futures of a day, in windows of half an hour."""
+    record = records.load(name)
+    blocks = min(7000, record.length_blocks - 1)
+    return draw_futures(record.opening, past_of(name), count=24, length_blocks=blocks, window_blocks=150, seed=7)
+
+
+def moves_of(flow: Flow) -> list[list[float]]:
+    """Return, block by block, by which factors the swaps of a flow move the sqrt price of its own pool."""
+    pool = pool_from_snapshot(flow.snapshot, engine=default_engine())
+    moves = []
+    for block in flow.blocks:
+        pool.timestamp = block.timestamp
+        factors = []
+        for call in block.happenings:
+            assert isinstance(call, RecoveredCall)
+            before = pool.sqrt_price_x96
+            assert apply_call(pool, call) is not None, "skipped"
+            factors.append(pool.sqrt_price_x96 / before)
+        moves.append(factors)
+    return moves
+
+
+def make_past(*blocks: tuple[int, tuple[Happening, ...]], snapshot: PoolSnapshot | None = None) -> Past:
+    """Return the past of blocks given as (seconds after the start, what happens)."""
+    made = (FlowBlock(START_BLOCK + n, START_TIME + after, what) for n, (after, what) in enumerate(blocks, start=1))
+    return Past.of(Flow(snapshot or make_snapshot(), tuple(made)))
+
+
+def told_by_gap(past: Past) -> Past:
+    """Return a past whose blocks can be told apart in a future: block n lasts n seconds."""
+    return Past(tuple(replace(block, gap_s=number) for number, block in enumerate(past.blocks)))
+
+
+def gaps_of(flow: Flow) -> list[int]:
+    times = [flow.snapshot.timestamp, *(block.timestamp for block in flow.blocks)]
+    return [after - before for before, after in pairwise(times)]
+
+
+@pytest.mark.parametrize("name", records.names())
+def test_every_swap_moves_the_price_as_it_did_in_the_record_and_windows_stay_whole(name: str) -> None:
+    past = past_of(name)
+    size = len(past.blocks)
+    (flow,) = draw_futures(
+        records.load(name).opening, told_by_gap(past), count=1, length_blocks=7000, window_blocks=150, seed=7
+    )
+    drawn = gaps_of(flow)
+    recorded = [[swap.after_x96 / swap.before_x96 for swap in past.blocks[number].swaps] for number in drawn]
+    moves = moves_of(flow)
+    assert [len(factors) for factors in moves] == [len(factors) for factors in recorded]
+    np.testing.assert_allclose(list(chain(*moves)), list(chain(*recorded)), rtol=1e-9)
+    breaks = [n for n, (number, following) in enumerate(pairwise(drawn), 1) if following != (number + 1) % size]
+    assert breaks == list(range(150, 7000, 150))
+
+
+@pytest.mark.parametrize("name", records.names())
+def test_a_future_goes_on_from_its_snapshot_and_holds_swaps_without_limits(name: str) -> None:
+    for flow in day(name)[:2]:
+        assert flow.snapshot == records.load(name).opening
+        assert [block.number for block in flow.blocks] == [flow.snapshot.block_number + n for n in range(1, 7001)]
+        calls = [call for block in flow.blocks for call in block.happenings]
+        assert {type(call) for call in calls} == {RecoveredCall}
+        assert {call.sqrt_price_limit_x96 for call in calls if isinstance(call, RecoveredCall)} == {None}
+
+
+@pytest.mark.parametrize("name", records.names())
+def test_on_average_futures_are_like_the_record(name: str) -> None:
+    past = past_of(name).blocks
+    swaps = np.array([len(block.swaps) for block in past])
+    way = np.array([sum(abs(np.log(s.after_x96 / s.before_x96)) for s in block.swaps) for block in past])
+    seconds = np.array([block.gap_s for block in past])
+    moves = [moves_of(flow) for flow in day(name)]
+    found_swaps = np.array([sum(map(len, future)) for future in moves])
+    found_way = np.array([sum(abs(np.log(factor)) for block in future for factor in block) for future in moves])
+    found_seconds = np.array([flow.blocks[-1].timestamp - flow.snapshot.timestamp for flow in day(name)])
+    for found, recorded in ((found_swaps, swaps), (found_way, way), (found_seconds, seconds)):
+        expected = recorded.mean() * 7000
+        error = found.std(ddof=1) / len(found) ** 0.5
+        assert abs(found.mean() - expected) <= 3.5 * error
+        assert error < expected / 10
+    assert len(set(found_swaps)) > 12
+
+
+def test_a_seed_gives_the_same_futures_however_many_are_drawn() -> None:
+    record = records.load("usdc-weth-005")
+
+    def draw(count: int, seed: int) -> tuple[Flow, ...]:
+        return draw_futures(
+            record.opening, past_of(record.name), count=count, length_blocks=90, window_blocks=40, seed=seed
+        )
+
+    assert draw(5, 1)[:2] == draw(2, 1)
+    assert len({flow.blocks for flow in (*draw(5, 1), *draw(5, 2))}) == 10
+
+
+def test_every_block_of_the_past_is_as_likely() -> None:
+    past = told_by_gap(make_past(*((12 * n, ()) for n in range(1, 11))))
+    futures = draw_futures(make_snapshot(), past, count=400, length_blocks=9, window_blocks=4, seed=3)
+    times_drawn = Counter(chain(*map(gaps_of, futures)))
+    assert sorted(times_drawn) == list(range(10))
+    assert max(times_drawn.values()) < 1.25 * min(times_drawn.values())
+
+
+def test_the_past_is_prices_only() -> None:
+    at = get_sqrt_ratio_at_tick
+    past = make_past(
+        (5, (RecoveredCall(False, 10**30, at(60)), LiquidityEvent(0, -60, 120, 10**24, None, None))),
+        (29, ()),
+        (30, (RecoveredCall(True, 1, None), RecoveredCall(False, 10**30, at(30)), RecoveredCall(True, -UNIT, None))),
+    )
+    (first, second, third) = past.blocks
+    assert [(b.gap_s, b.timestamp - START_TIME) for b in past.blocks] == [(5, 5), (24, 29), (1, 30)]
+    assert first.swaps == (PastSwap(at(0), at(60), is_exact_input=True),)
+    assert second.swaps == ()
+    assert [(s.before_x96, s.is_exact_input) for s in third.swaps] == [(at(60), False)]  # the unit moves no price
+    assert third.swaps[0].after_x96 < at(60)
+
+
+@pytest.mark.parametrize("is_exact_input", [True, False])
+@pytest.mark.parametrize("falls", [True, False])
+def test_a_swap_is_as_large_to_a_future_pool_as_it_was_to_the_recorded_one(
+    *, falls: bool, is_exact_input: bool
+) -> None:
+    there = make_snapshot(tick=0, positions=((-887220, 887220, 10**21), (-60, 60, 10**24)))  # others came and went
+    here = make_snapshot(tick=6000, positions=((-887220, 887220, 10**22), (5940, 6060, 10**22)))
+    call = RecoveredCall(falls, 9 * 10**20 if is_exact_input else -9 * 10**20, None)
+    past = make_past((12, (call,)), snapshot=there)
+    (future,) = draw_futures(here, past, count=1, length_blocks=1, window_blocks=1, seed=0)
+    (repeated,) = future.blocks[0].happenings
+    assert isinstance(repeated, RecoveredCall)
+    assert (repeated.zero_for_one, repeated.amount_specified > 0) == (falls, is_exact_input)
+    swap = past.blocks[0].swaps[0]
+    assert (swap.after_x96 < swap.before_x96) is falls
+    assert moves_of(future) == [[pytest.approx(swap.after_x96 / swap.before_x96, rel=1e-12)]]
+
+
+def test_a_swap_that_nobody_could_answer_is_left_out() -> None:
+    empty = make_snapshot(tick=-1200, positions=((0, 60, UNIT),))
+    past = make_past((12, (RecoveredCall(False, UNIT, None),)), (24, (RecoveredCall(True, UNIT, None),)))
+    (future,) = draw_futures(empty, past, count=1, length_blocks=8, window_blocks=2, seed=0)
+    assert [block.happenings for block in future.blocks] == [()] * 8
+
+
+def test_windows_of_the_same_time_of_day() -> None:
+    hour = 3600
+    past = make_past(*((hour * n, ()) for n in range(1, 73)))
+    told = told_by_gap(past)
+    futures = draw_futures(make_snapshot(), told, count=40, length_blocks=1, window_blocks=1, seed=1, within_s=hour)
+    drawn = {number for flow in futures for number in gaps_of(flow)}
+    assert drawn <= {0, 22, 23, 24, 46, 47, 48, 70, 71}  # an hour each, from an hour after the start
+    assert len(drawn) > 4
+    with pytest.raises(SimulationError, match="time of day"):
+        draw_futures(
+            make_snapshot(), Past(told.blocks[5:8]), count=1, length_blocks=1, window_blocks=1, seed=1, within_s=hour
+        )
+
+
+@pytest.mark.parametrize(("count", "length", "window"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 3)])
+def test_impossible_futures_are_refused(count: int, length: int, window: int) -> None:
+    past = make_past((12, ()), (24, ()))
+    with pytest.raises(SimulationError, match="at least 1"):
+        draw_futures(make_snapshot(), past, count=count, length_blocks=length, window_blocks=window, seed=1)
+
+
+def test_no_block_is_no_past() -> None:
+    with pytest.raises(SimulationError, match="no past"):
+        Past.of(Flow(make_snapshot(), ()))
