@@ -87,9 +87,11 @@ class Sweep:
         self._spacing = flow.snapshot.tick_spacing
         self._open, self._close = (_Moment(marks[at], price0[at], price1[at]) for at in (0, -1))
         # A position at sqrt price s holds what its range has above s as token0, what it has below as token1.
-        zero = np.zeros_like(marks)
-        self._falls = _Ramps.of(-1 / _array(path.falls), path.falls, price0, (-1 / marks, zero))
-        self._rises = _Ramps.of(_array(path.rises), path.rises, price1, (zero, marks))
+        ways0, weights0 = _paid(path.falls, price0)
+        ways1, weights1 = _paid(path.rises, price1)
+        held0, held1 = (np.stack(ends) for ends in ((-1 / marks, 0 * marks), (0 * marks, marks)))
+        self._falls = _Ramps.of(np.hstack((-1 / ways0, held0)), np.hstack((weights0, _held(price0))), -1 / marks[0])
+        self._rises = _Ramps.of(np.hstack((ways1, held1)), np.hstack((weights1, _held(price1))), marks[0])
         self._steps = _Steps.of(path, price0, price1)
 
     def evaluate(self, tick_lower: ArrayLike, tick_upper: ArrayLike, w_open_value: ArrayLike) -> Swept:
@@ -189,41 +191,55 @@ class _Moment:
         return np.vstack((amount0, np.minimum(sqrt_prices, self.sqrt_price)))
 
 
+def _paid(pieces: Sequence[Piece], price: Floats) -> tuple[Floats, Floats]:
+    """Return (ways, weights) of a token's fees, shapes (2, n) and (4, n): sqrt prices from and to; what is paid along
+    the way, its value, the same over the pool's liquidity, and nothing held.
+    """
+    table = np.array(pieces, dtype=np.float64).reshape(-1, len(Piece._fields)).T
+    rate, liquidity, mark = table[2:]
+    return table[:2], np.stack((rate, rate * price[mark.astype(int)], _ratio(rate, liquidity), 0 * rate))
+
+
+def _held(price: Floats) -> Floats:
+    """Return the weights of the tokens held at the marks, shape (4, n): how their price then changes."""
+    weights = np.zeros((4, len(price)))
+    weights[3, :-1] = np.diff(price)
+    return weights
+
+
 @dataclass(frozen=True, slots=True)
 class _Ramps:
-    """Sums of functions that rise evenly from 0, between two points each, and stay: fees, the same in value, the same
-    over the pool's liquidity, and tokens held at the marks times the change of their price.
-    """
+    """Sums of functions of the price that rise evenly from 0, from one point to another, and stay."""
 
     points: Floats  # (n,)
-    values: Floats  # (4, n), at the points
-    slopes: Floats  # (4, n), after them
+    values: Floats  # (k, n), at the points
+    slopes: Floats  # (k, n), after them
+    origin: int  # among the points
 
     @classmethod
-    def of(cls, ways: Floats, pieces: Sequence[Piece], price: Floats, held: tuple[Floats, Floats]) -> _Ramps:
-        """Return the sums: `ways` (n_pieces, 2) from where to where; `held` likewise at the marks."""
-        rate, liquidity, mark = np.array([piece[2:] for piece in pieces], dtype=np.float64).reshape(-1, 3).T
-        none, change = np.zeros_like(price[1:]), np.diff(price)
-        of_pieces = (rate, rate * price[mark.astype(int)], _ratio(rate, liquidity), 0 * rate)
-        weights = np.concatenate((of_pieces, (none, none, none, change)), axis=1)
-        starts = np.concatenate((ways[:, 0], held[0][:-1]))
-        ends = np.concatenate((ways[:, 1], held[1][:-1]))
-        points = np.concatenate((starts, ends))
+    def of(cls, ways: Floats, weights: Floats, origin: float) -> _Ramps:
+        """Return k sums of ramps: `ways` (2, n) from where to where, `weights` (k, n) how steeply.
+
+        Summed up from the origin, an end of some ramp, outwards: a swap that ran to the end of all prices makes a
+        function so large there that nothing near the opening price would be left of its digits.
+        """
+        points = ways.ravel()
         order = np.argsort(points, kind="stable")
         points = points[order]
-        slopes = np.cumsum(np.concatenate((weights, -weights), axis=1)[:, order], axis=1)
-        is_piece = np.arange(len(starts)) < len(pieces)
-        passing = np.cumsum(np.concatenate((is_piece, -1 * is_piece))[order])
-        slopes[:3, passing == 0] = 0  # and no rounding errors: where nobody passed there are no fees at all
-        values = np.zeros_like(slopes)
-        np.cumsum(slopes[:, :-1] * np.diff(points), axis=1, out=values[:, 1:])
-        return cls(points, values, slopes)
+        slopes = np.cumsum(np.hstack((weights, -weights))[:, order], axis=1)
+        counts = np.hstack((weights != 0, -1 * (weights != 0)))[:, order]
+        slopes[np.cumsum(counts, axis=1) == 0] = 0  # exactly, or there would be traces of fees where nobody passed
+        rises = slopes[:, :-1] * np.diff(points)
+        at = int(np.searchsorted(points, origin))
+        above = np.cumsum(rises[:, at:], axis=1)
+        below = -np.cumsum(rises[:, :at][:, ::-1], axis=1)[:, ::-1]
+        return cls(points, np.hstack((below, np.zeros((len(weights), 1)), above)), slopes, at)
 
     def __call__(self, at: Floats) -> Floats:
-        # Beyond the ends nothing changes; a slope of rounding errors times an endless distance would.
-        at = np.clip(at, self.points[0], self.points[-1])
+        at = np.clip(at, self.points[0], self.points[-1])  # nothing changes beyond
         index = np.searchsorted(self.points, at, side="right") - 1
-        return self.values[:, index] + self.slopes[:, index] * (at - self.points[index])
+        nearer = index + (index < self.origin)
+        return self.values[:, nearer] + self.slopes[:, index] * (at - self.points[nearer])
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +262,6 @@ class _Steps:
 
     def __call__(self, ticks: Integers) -> Floats:
         return self.sums[:, np.searchsorted(self.ticks, ticks)]
-
-
-def _array(pieces: Sequence[Piece]) -> Floats:
-    return np.array([piece[:2] for piece in pieces], dtype=np.float64).reshape(-1, 2)
 
 
 def _distinct(lower: Integers, upper: Integers) -> tuple[Integers, Integers, Integers]:
