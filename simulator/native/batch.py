@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from protocol.errors import SimulationError
 from simulator.events import LiquidityEvent
 from simulator.fork import Reading
+from simulator.math.position import PositionInfo
 from simulator.native._core import EVENT_BYTES, pack, run
 from simulator.native.pool import NativePool, PositionKey
 from simulator.recovery import RecoveredCall
@@ -127,8 +128,13 @@ def _parts(timestamp: int, event: RecoveredCall | LiquidityEvent | Mark | None) 
 
 
 def _positions(pool: NativePool, keys: Sequence[PositionKey]) -> list[tuple[int, int, tuple[int, int, int, int, int]]]:
-    found = ((key, pool.positions[key]) for key in keys)
-    return [(key[1], key[2], astuple(position)) for key, position in found]
+    return [(lower, upper, _numbers(pool.positions[(owner, lower, upper)])) for owner, lower, upper in keys]
+
+
+def _numbers(position: PositionInfo) -> tuple[int, int, int, int, int]:
+    """Return a position's fields in their order; dataclasses.astuple would copy each first."""
+    inside0, inside1 = position.fee_growth_inside_0_last_x128, position.fee_growth_inside_1_last_x128
+    return position.liquidity, inside0, inside1, position.tokens_owed_0, position.tokens_owed_1
 
 
 def _fork_run(index: int, told: Told, count: int, fates: memoryview, amounts: memoryview | None) -> ForkRun:

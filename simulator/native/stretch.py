@@ -19,7 +19,7 @@ class NativeSteps:
 
     def __init__(self, steps: Sequence[Step], *, threads: int = 1) -> None:
         self._apart = {i: what for i, (_, what) in enumerate(steps) if isinstance(what, FlashEvent | FeeProtocolEvent)}
-        self._packed = EventBatch.of(
+        self.packed = EventBatch.of(
             (time, None if isinstance(what, FlashEvent | FeeProtocolEvent) else what) for time, what in steps
         )
         self._threads = threads
@@ -42,7 +42,7 @@ class NativeSteps:
         pools = [cast(NativePool, fork.pool) for fork in forks]
         runs = run_events(
             pools,
-            self._packed[first:last],
+            self.packed[first:last],
             threads=self._threads,
             positions=[[(VAULT, r.tick_lower, r.tick_upper) for r in fork.ranges] for fork in forks],
             starts=starts,

@@ -19,6 +19,7 @@ from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.ledger import GasPolicy
 from simulator.math.liquidity_amounts import get_amount0_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.native import is_built
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import Checkpoint, Shown
 from simulator.plan import Desired
@@ -33,6 +34,7 @@ UNIT = 10**18
 GAS = GasPolicy(10**6, token_is_0=False, rate_numerator=1, rate_denominator=1, table=DEFAULT_GAS_TABLE)
 FAR = Range(887160, 887220)
 FULL_RANGE = (-887220, 887220)
+HOW: list[tuple[Engine, int]] = [("python", 1), ("native", 1), ("native", 2)] if is_built() else [("python", 1)]
 FILLER = 0  # the participant that fills a tick in random worlds
 
 
@@ -84,9 +86,14 @@ class WhatIf:
             return {i: desired for i, desired in wishes.items() if desired is not None}
 
         candidates = [Candidate(self.opening.vault)] * (1 + len(self.opening.entrants))
-        return replay(
-            self.flow, candidates, self.terms, decide=decide, engine=engine, threads=threads, sharing=sharing
-        )
+        return replay(self.flow, candidates, self.terms, decide=decide, engine=engine, threads=threads, sharing=sharing)
+
+
+def assert_same(replayed: Replay, result: RoundResult) -> None:
+    """Every ledger, outcome and score is the round's."""
+    assert replayed.ledgers == (result.benchmark, *(p.ledger for p in result.participants))
+    assert replayed.outcomes[1:] == tuple(p.outcome for p in result.participants)
+    assert replayed.scores()[1:] == tuple(p.score_e18 for p in result.participants)
 
 
 def repeated(shown: Shown) -> tuple[Desired, ...]:
@@ -95,7 +102,9 @@ def repeated(shown: Shown) -> tuple[Desired, ...]:
 
 
 def random_wish(rng: random.Random, shown: Shown, tick: int, spacing: int) -> tuple[Desired, ...] | None:
-    """Return no change, nothing at all, too much, or some ranges: around the price, beside it, far from it."""
+    """Return no change, nothing at all, too much, or some ranges: around the price, beside it, far from it;
+    now and then more of one token than is owned, which a swap must buy.
+    """
     kind = rng.random()
     if kind < 0.3:
         return None
@@ -103,12 +112,12 @@ def random_wish(rng: random.Random, shown: Shown, tick: int, spacing: int) -> tu
         return () if kind < 0.4 else (Desired(Range(-spacing, spacing), 10**37, 10**37),)
     kept = repeated(shown) if rng.random() < 0.4 else ()
     offered = (shown.portfolio.idle0, shown.portfolio.idle1) if kept else shown.portfolio.total
-    excess = rng.choice((100, 100, 101, 120))  # percent of one side: a net swap, where the other has enough
+    count, short = rng.randint(1, 3), rng.choice((None, None, 0, 1))
     opens = []
-    count = rng.randint(1, 3)
     for _ in range(count):
         found = random_range(rng, tick, spacing)
-        amounts = [amount * rng.randint(0, excess) // (100 * count) for amount in offered]
+        percent = [rng.randint(0, 100) if short is None else 107 if token == short else 40 for token in (0, 1)]
+        amounts = [amount * part // (100 * count) for amount, part in zip(offered, percent, strict=True)]
         if any(amounts) and found not in {d.range for d in (*kept, *opens)}:
             opens.append(Desired(found, *amounts))
     return (*kept, *opens)
