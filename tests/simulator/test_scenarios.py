@@ -13,7 +13,7 @@ from support.worlds import START_BLOCK, START_TIME, make_snapshot
 
 from protocol.errors import SimulationError
 from simulator import records
-from simulator.engine import default_engine, pool_from_snapshot
+from simulator.engine import Engine, default_engine, pool_from_snapshot
 from simulator.events import LiquidityEvent
 from simulator.flow import Flow, FlowBlock
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
@@ -123,6 +123,17 @@ def test_a_seed_gives_the_same_futures_however_many_are_drawn() -> None:
 
     assert draw(5, 1)[:2] == draw(2, 1)
     assert len({flow.blocks for flow in (*draw(5, 1), *draw(5, 2))}) == 10
+
+
+def test_futures_do_not_depend_on_the_engine() -> None:
+    record = records.load("usdc-weth-005")
+    flow = replace(record.flow(), blocks=record.flow().blocks[:400])
+
+    def draw(engine: Engine) -> tuple[Flow, ...]:
+        past = Past.of(flow, engine=engine)
+        return draw_futures(record.opening, past, count=2, length_blocks=300, window_blocks=50, seed=1, engine=engine)
+
+    assert draw("python") == draw(default_engine())
 
 
 def test_every_block_of_the_past_is_as_likely() -> None:

@@ -196,8 +196,8 @@ def test_the_error_grows_with_the_share_as_the_page_says(name: str, share: float
     exact = replayed(flow, ranges, int(flow.snapshot.liquidity * share), numeraire)
     swept = sweep(flow, ranges, exact["w_open_value"])
     np.testing.assert_allclose(swept.share, share, rtol=0.25)
-    np.testing.assert_allclose(swept.fees_value, exact["fees_value"], rtol=share)
-    np.testing.assert_allclose(swept.lvr_value, exact["lvr_value"], rtol=2 * share)
+    np.testing.assert_allclose(swept.fees_value, exact["fees_value"], rtol=1.4 * share)
+    np.testing.assert_allclose(swept.lvr_value, exact["lvr_value"], rtol=1.8 * share)
 
 
 def test_a_candidate_does_not_depend_on_its_neighbours() -> None:

@@ -8,6 +8,7 @@ import pytest
 from support.worlds import START_BLOCK, START_TIME, make_snapshot
 
 from protocol.units import Q96
+from simulator import records
 from simulator.engine import default_engine, pool_from_snapshot
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent
 from simulator.flow import Flow, FlowBlock
@@ -86,6 +87,13 @@ def test_a_hole_in_which_a_swap_ends_counts_if_it_had_something_left_to_spend_th
     _, spent = pool_from_snapshot(HOLE).swap(False, PLENTY, get_sqrt_ratio_at_tick(300))
     as_recovered = to(300, amount=spent + 1)
     assert walked(HOLE, (12, (as_recovered,))).rises == first.rises[:1]
+
+
+def test_a_path_does_not_depend_on_the_engine() -> None:
+    record = records.load("wbtc-weth-03")
+    python, fastest = (walk(record.flow(), None, engine=engine) for engine in ("python", default_engine()))
+    assert python == fastest
+    assert len(python.rises) + len(python.falls) > 725  # swaps, some cut by ticks
 
 
 def test_what_moves_nothing_leaves_nothing() -> None:
