@@ -5,9 +5,9 @@ record goes on from its last block to its first. Inside a window everything is a
 Between windows nothing is remembered, so a window must be longer than what a strategy exploits.
 
 A swap is taken over by how far it moved the price, relative to where it stood: on the future's own pool it becomes the
-amount that moves that pool as far. So sizes stay in proportion to the pool, and recorded price limits, which mean
-nothing at another price, fall away. Liquidity stays as it is in the snapshot: a recorded range is about a price of the
-past, and a window may hold a burn without its mint.
+amount that moves that pool as far, and a recorded price limit becomes the price where it then stands. So sizes stay in
+proportion to the pool. Liquidity stays as it is in the snapshot: a recorded range is about a price of the past, and a
+window may hold a burn without its mint.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ _UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
 
 @dataclass(frozen=True, slots=True)
 class PastSwap:
-    """From where to where a recorded swap moved the price, Q64.96, and whether it fixed what it paid."""
+    """From where to where a recorded swap moved the price, Q64.96, whether it fixed what it paid, and whether it had a
+    limit.
+    """
 
     before_x96: int
     after_x96: int
     is_exact_input: bool
+    has_limit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Past:
                 before_x96 = pool.sqrt_price_x96
                 apply_happening(pool, happening)
                 if isinstance(happening, RecoveredCall) and pool.sqrt_price_x96 != before_x96:
-                    swaps.append(PastSwap(before_x96, pool.sqrt_price_x96, happening.amount_specified > 0))
+                    form = happening.amount_specified > 0, happening.sqrt_price_limit_x96 is not None
+                    swaps.append(PastSwap(before_x96, pool.sqrt_price_x96, *form))
             blocks.append(PastBlock(block.timestamp - time, block.timestamp, tuple(swaps)))
             time = block.timestamp
         return cls(tuple(blocks))
@@ -97,7 +101,7 @@ def draw_futures(
                 count, length_blocks, window_blocks  at least 1
                 seed  >= 0; the n-th future of a seed does not depend on their count
                 within_s  draw only windows that began within so many seconds of the same time of day; None, at any time
-    Returns:    flows of swaps without limits, numbered and timed on from the snapshot with the recorded gaps
+    Returns:    flows of swaps, numbered and timed on from the snapshot with the recorded gaps
     Rounding:   amounts in ceil, amounts out floor
     Raises:     SimulationError where the record has no window of that time of day
     Source:     circular block bootstrap (Politis, Romano 1992)
@@ -154,6 +158,6 @@ def _repeat(pool: AnyPool, swap: PastSwap) -> RecoveredCall | None:
     amount = quote.amount0 if zero_for_one == swap.is_exact_input else quote.amount1
     if not amount:
         return None
-    call = RecoveredCall(zero_for_one, amount, None)
+    call = RecoveredCall(zero_for_one, amount, target_x96 if swap.has_limit else None)
     apply_call(pool, call)
     return call

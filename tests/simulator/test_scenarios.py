@@ -86,13 +86,12 @@ def test_every_swap_moves_the_price_as_it_did_in_the_record_and_windows_stay_who
 
 
 @pytest.mark.parametrize("name", records.names())
-def test_a_future_goes_on_from_its_snapshot_and_holds_swaps_without_limits(name: str) -> None:
+def test_a_future_goes_on_from_its_snapshot_and_holds_swaps_alone(name: str) -> None:
     for flow in day(name)[:2]:
         assert flow.snapshot == records.load(name).opening
         assert [block.number for block in flow.blocks] == [flow.snapshot.block_number + n for n in range(1, 7001)]
         calls = [call for block in flow.blocks for call in block.happenings]
         assert {type(call) for call in calls} == {RecoveredCall}
-        assert {call.sqrt_price_limit_x96 for call in calls if isinstance(call, RecoveredCall)} == {None}
 
 
 @pytest.mark.parametrize("name", records.names())
@@ -153,9 +152,11 @@ def test_the_past_is_prices_only() -> None:
     )
     (first, second, third) = past.blocks
     assert [(b.gap_s, b.timestamp - START_TIME) for b in past.blocks] == [(5, 5), (24, 29), (1, 30)]
-    assert first.swaps == (PastSwap(at(0), at(60), is_exact_input=True),)
+    assert first.swaps == (PastSwap(at(0), at(60), is_exact_input=True, has_limit=True),)
     assert second.swaps == ()
-    assert [(s.before_x96, s.is_exact_input) for s in third.swaps] == [(at(60), False)]  # the unit moves no price
+    assert [(s.before_x96, s.is_exact_input, s.has_limit) for s in third.swaps] == [
+        (at(60), False, False)
+    ]  # the unit moves no price
     assert third.swaps[0].after_x96 < at(60)
 
 
@@ -175,6 +176,22 @@ def test_a_swap_is_as_large_to_a_future_pool_as_it_was_to_the_recorded_one(
     swap = past.blocks[0].swaps[0]
     assert (swap.after_x96 < swap.before_x96) is falls
     assert moves_of(future) == [[pytest.approx(swap.after_x96 / swap.before_x96, rel=1e-12)]]
+
+
+def test_a_limit_is_the_price_where_the_swap_ends_in_its_future() -> None:
+    past = make_past((12, (RecoveredCall(False, 10**30, get_sqrt_ratio_at_tick(60)),)))
+    here = make_snapshot(tick=-6000)
+    (future,) = draw_futures(here, past, count=1, length_blocks=3, window_blocks=1, seed=0)
+    pool = pool_from_snapshot(here)
+    for block in future.blocks:
+        (call,) = block.happenings
+        assert isinstance(call, RecoveredCall)
+        assert call.sqrt_price_limit_x96 == pool.sqrt_price_x96 * get_sqrt_ratio_at_tick(60) // get_sqrt_ratio_at_tick(
+            0
+        )
+        amounts = apply_call(pool, call)
+        assert amounts is not None
+        assert (amounts[1], pool.sqrt_price_x96) == (call.amount_specified, call.sqrt_price_limit_x96)
 
 
 def test_a_swap_that_nobody_could_answer_is_left_out() -> None:
