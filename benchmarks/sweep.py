@@ -8,8 +8,8 @@ from __future__ import annotations
 import platform
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import click
 import numpy as np
@@ -22,30 +22,22 @@ from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
 from simulator.portfolio import Range, VaultPosition, VaultState
 from simulator.replay import Candidate, Terms, replay
-from simulator.sweep import Sweep, Swept
+from simulator.scenarios import Past, draw_futures
+from simulator.sweep import Sweep
 from simulator.valuation import Numeraire, QuoteToken, Target
 
 SHARES = (0.0001, 0.001, 0.01, 0.05, 0.2)  # of the liquidity at the opening
 REACH = 60  # spacings from the price to a bound, at most
 MANY = 1_000_000
+FUTURES = 12
+HEAD = "  share    fees: median      worst     LVR: median      worst    excess: bp      worst   regret: bp"
+Ranges: TypeAlias = NDArray[np.int64]  # (2, n): lower, upper
+Column: TypeAlias = NDArray[np.float64]
 FREE = GasPolicy(0, token_is_0=False, rate_numerator=1, rate_denominator=1, table=GasTable(0, 0, 0, 0, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """Relative errors of fees and LVR (median, worst), of the excess over opening value in basis points, and by how
-    much of them the range that the sweep likes best is exactly worse than the best.
-    """
-
-    share: float
-    fees: tuple[float, float]
-    lvr: tuple[float, float]
-    excess_bp: tuple[float, float]
-    regret_bp: float
-
-
-def random_ranges(flow: Flow, count: int) -> NDArray[np.int64]:
-    """Return (lower, upper), shape (2, count), around the price."""
+def random_ranges(flow: Flow, count: int) -> Ranges:
+    """Return ranges around the price."""
     rng, spacing = random.Random(SEED), flow.snapshot.tick_spacing
     middle = flow.snapshot.tick // spacing
     pairs = [(middle - rng.randint(0, REACH), middle + rng.randint(1, REACH)) for _ in range(count)]
@@ -63,21 +55,26 @@ def exact(
     return replay(flow, [Candidate(vault) for vault in vaults], Terms(numeraire, FREE)).columns()
 
 
-def deviation(share: float, swept: Swept, forks: dict[str, NDArray[np.float64]]) -> Deviation:
-    """Return how far a sweep is from forks of the same ranges."""
-
-    def spread(errors: NDArray[np.float64]) -> tuple[float, float]:
-        return float(np.median(abs(errors))), float(abs(errors).max())
-
-    to_bp = 1e4 / forks["w_open_value"]
-    exact_bp = forks["excess_value"] * to_bp
-    return Deviation(
-        share,
-        spread(swept.fees_value / forks["fees_value"] - 1),
-        spread(swept.lvr_value / forks["lvr_value"] - 1),
-        spread(swept.excess_value * to_bp - exact_bp),
-        float(exact_bp.max() - exact_bp[np.argmax(swept.excess_value * to_bp)]),
-    )
+def deviation(flows: Sequence[Flow], ranges: Ranges, share: float, numeraire: Numeraire) -> str:
+    """Return a line: relative errors of fees and LVR, of the excess over the opening value in basis points (median and
+    worst), and by how many of them the range that a sweep likes best is worse than the best, on average.
+    """
+    errors: list[tuple[Column, Column, Column]] = []
+    regrets = []
+    for flow in flows:
+        sweep = Sweep(flow, numeraire)
+        liquidity = int(flow.snapshot.liquidity * share)
+        swept = sweep.evaluate(*ranges, liquidity / sweep.evaluate(*ranges, 1.0).liquidity)
+        forks = exact(flow, ranges, liquidity, numeraire)
+        swept_bp, exact_bp = (
+            excess / forks["w_open_value"] * 1e4 for excess in (swept.excess_value, forks["excess_value"])
+        )
+        fees, lvr = swept.fees_value / forks["fees_value"] - 1, swept.lvr_value / forks["lvr_value"] - 1
+        errors.append((fees, lvr, swept_bp - exact_bp))
+        regrets.append(exact_bp.max() - exact_bp[np.argmax(swept_bp)])
+    fees, lvr, excess_bp = (abs(np.concatenate(parts)) for parts in zip(*errors, strict=True))
+    relative = "  ".join(f"{np.median(part):10.3%} {part.max():10.3%}" for part in (fees, lvr))
+    return f"{share:7.2%} {relative}   {np.median(excess_bp):10.4f} {excess_bp.max():10.4f}   {np.mean(regrets):10.4f}"
 
 
 def measure(flow: Flow, count: int, many: int = MANY) -> Iterator[str]:
@@ -93,21 +90,18 @@ def measure(flow: Flow, count: int, many: int = MANY) -> Iterator[str]:
         sweep.evaluate(*crowd, 1e18)
         times.append(time.thread_time() - begin)
     ranges = random_ranges(flow, count)
-    unit = sweep.evaluate(*ranges, 1.0).liquidity
-    deviations = []
     begin = time.thread_time()
-    for share in SHARES:
-        liquidity = int(flow.snapshot.liquidity * share)
-        deviations.append(
-            deviation(share, sweep.evaluate(*ranges, liquidity / unit), exact(flow, ranges, liquidity, numeraire))
-        )
+    lines = [deviation([flow], ranges, share, numeraire) for share in SHARES]
     fork_s = (time.thread_time() - begin) / (len(SHARES) * count)
     yield f"walk {walk_s * 1e3:.0f} ms, then {many / min(times) / 1e6:.1f} M ranges/s"
     yield f"exact forks {1 / fork_s:.0f} ranges/s, {fork_s * many / min(times):,.0f} times slower"
-    yield "share     fees (median, worst)    LVR                     excess, bp              regret, bp"
-    for d in deviations:
-        errors = "  ".join(f"{middle:10.3%} {worst:10.3%} " for middle, worst in (d.fees, d.lvr))
-        yield f"{d.share:7.2%} {errors}  {d.excess_bp[0]:10.4f} {d.excess_bp[1]:10.4f}   {d.regret_bp:10.4f}"
+    yield HEAD
+    yield from lines
+    yield f"on {FUTURES} futures"
+    past, length = Past.of(flow), min(7000, len(flow.blocks))
+    futures = draw_futures(flow.snapshot, past, count=FUTURES, length_blocks=length, window_blocks=150, seed=SEED)
+    for share in SHARES[2:4]:
+        yield deviation(futures, ranges[:, : count // 4], share, numeraire)
 
 
 @click.command(help=__doc__)
