@@ -66,15 +66,13 @@ def deviation(flows: Sequence[Flow], ranges: Ranges, share: float, numeraire: Nu
         liquidity = int(flow.snapshot.liquidity * share)
         swept = sweep.evaluate(*ranges, liquidity / sweep.evaluate(*ranges, 1.0).liquidity)
         forks = exact(flow, ranges, liquidity, numeraire)
-        swept_bp, exact_bp = (
-            excess / forks["w_open_value"] * 1e4 for excess in (swept.excess_value, forks["excess_value"])
-        )
+        swept_bp, exact_bp = (1e4 * each / swept.w_open_value for each in (swept.excess_value, forks["excess_value"]))
         fees, lvr = swept.fees_value / forks["fees_value"] - 1, swept.lvr_value / forks["lvr_value"] - 1
         errors.append((fees, lvr, swept_bp - exact_bp))
         regrets.append(exact_bp.max() - exact_bp[np.argmax(swept_bp)])
-    fees, lvr, excess_bp = (abs(np.concatenate(parts)) for parts in zip(*errors, strict=True))
-    relative = "  ".join(f"{np.median(part):10.3%} {part.max():10.3%}" for part in (fees, lvr))
-    return f"{share:7.2%} {relative}   {np.median(excess_bp):10.4f} {excess_bp.max():10.4f}   {np.mean(regrets):10.4f}"
+    of_fees, of_lvr, of_excess = (abs(np.concatenate(parts)) for parts in zip(*errors, strict=True))
+    relative = "  ".join(f"{np.median(part):10.3%} {part.max():10.3%}" for part in (of_fees, of_lvr))
+    return f"{share:7.2%} {relative}   {np.median(of_excess):10.4f} {of_excess.max():10.4f}   {np.mean(regrets):10.4f}"
 
 
 def measure(flow: Flow, count: int, many: int = MANY) -> Iterator[str]:
