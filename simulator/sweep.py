@@ -86,12 +86,14 @@ class Sweep:
         marks = np.array([mark / Q96 for mark in path.marks])
         self._spacing = flow.snapshot.tick_spacing
         self._open, self._close = (_Moment(marks[at], price0[at], price1[at]) for at in (0, -1))
-        # A position at sqrt price s holds what its range has above s as token0, what it has below as token1.
         ways0, weights0 = _paid(path.falls, price0)
         ways1, weights1 = _paid(path.rises, price1)
-        held0, held1 = (np.stack(ends) for ends in ((-1 / marks, 0 * marks), (0 * marks, marks)))
-        self._falls = _Ramps.of(np.hstack((-1 / ways0, held0)), np.hstack((weights0, _held(price0))), -1 / marks[0])
-        self._rises = _Ramps.of(np.hstack((ways1, held1)), np.hstack((weights1, _held(price1))), marks[0])
+        self._falls = _Ramps.of(-1 / ways0, weights0, -1 / marks[0])
+        self._rises = _Ramps.of(ways1, weights1, marks[0])
+        # A position at sqrt price s holds what its range has above s as token0, and what it has below as token1.
+        before, nothing = marks[:-1], np.zeros(len(marks) - 1)
+        self._held0 = _Ramps.of(np.stack((-1 / before, nothing)), np.diff(price0)[None], 0.0)
+        self._held1 = _Ramps.of(np.stack((nothing, before)), np.diff(price1)[None], 0.0)
         self._steps = _Steps.of(path, price0, price1)
 
     def evaluate(self, tick_lower: ArrayLike, tick_upper: ArrayLike, w_open_value: ArrayLike) -> Swept:
@@ -139,14 +141,15 @@ class Sweep:
     def _below(self, ticks: Integers) -> Floats:
         """Return what a unit of liquidity, from the lowest price up to each tick, has of all that `_measure` needs."""
         sqrt_prices = np.exp(ticks * _LOG_SQRT_TICK)
-        falls, rises, steps = self._falls(-1 / sqrt_prices), self._rises(sqrt_prices), self._steps(ticks)
-        fees0, fees1 = falls[:3] + steps[:3], rises[:3] + steps[3:6]
+        steps = self._steps(ticks)
+        fees0, fees1 = self._falls(-1 / sqrt_prices) + steps[:3], self._rises(sqrt_prices) + steps[3:6]
+        delta = self._held0(-1 / sqrt_prices) + self._held1(sqrt_prices)
         opened, closed = (moment.amounts_below(sqrt_prices) for moment in (self._open, self._close))
-        return np.vstack((fees0, fees1, falls[3] + rises[3], steps[6], opened, closed))
+        return np.vstack((fees0, fees1, delta, steps[6:], opened, closed))
 
     def _measure(self, inside: Floats, value: Floats, out: Floats) -> None:
         """Write the columns of ranges with so much inside for each unit of liquidity."""
-        fees0, fees0_value, thinned0, fees1, fees1_value, thinned1, drift, seconds = inside[:8]
+        fees0, fees0_value, thinned0, fees1, fees1_value, thinned1, delta, seconds = inside[:8]
         liquidity = value / self._open.value(*inside[8:10])
         opening0, opening1, closing0, closing1 = inside[8:] * liquidity
         principal = self._close.value(closing0, closing1)
@@ -166,7 +169,7 @@ class Sweep:
             fees0,
             fees1,
             fees_value,
-            value - principal + liquidity * drift,
+            value - principal + liquidity * delta,
             seconds,
             _ratio(undiluted - fees_value, undiluted),
         )
@@ -186,25 +189,17 @@ class _Moment:
         return amount0 * self.price0 + amount1 * self.price1
 
     def amounts_below(self, sqrt_prices: Floats) -> Floats:
-        """Return the tokens that a unit of liquidity holds from the lowest price up to others, shape (2, n)."""
-        amount0 = np.maximum(0, 1 / self.sqrt_price - 1 / sqrt_prices)
-        return np.vstack((amount0, np.minimum(sqrt_prices, self.sqrt_price)))
+        """Return the tokens that a unit of liquidity up to other prices holds, but for a constant, shape (2, n)."""
+        return np.stack((-1 / np.maximum(sqrt_prices, self.sqrt_price), np.minimum(sqrt_prices, self.sqrt_price)))
 
 
 def _paid(pieces: Sequence[Piece], price: Floats) -> tuple[Floats, Floats]:
-    """Return (ways, weights) of a token's fees, shapes (2, n) and (4, n): sqrt prices from and to; what is paid along
-    the way, its value, the same over the pool's liquidity, and nothing held.
+    """Return (ways, weights) of a token's fees: sqrt prices from and to, shape (2, n); what is paid along the way, its
+    value, and the first over the pool's liquidity, shape (3, n).
     """
     table = np.array(pieces, dtype=np.float64).reshape(-1, len(Piece._fields)).T
     rate, liquidity, mark = table[2:]
-    return table[:2], np.stack((rate, rate * price[mark.astype(int)], _ratio(rate, liquidity), 0 * rate))
-
-
-def _held(price: Floats) -> Floats:
-    """Return the weights of the tokens held at the marks, shape (4, n): how their price then changes."""
-    weights = np.zeros((4, len(price)))
-    weights[3, :-1] = np.diff(price)
-    return weights
+    return table[:2], np.stack((rate, rate * price[mark.astype(int)], _ratio(rate, liquidity)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +215,11 @@ class _Ramps:
     def of(cls, ways: Floats, weights: Floats, origin: float) -> _Ramps:
         """Return k sums of ramps: `ways` (2, n) from where to where, `weights` (k, n) how steeply.
 
-        Summed up from the origin, an end of some ramp, outwards: a swap that ran to the end of all prices makes a
-        function so large there that nothing near the opening price would be left of its digits.
+        They are summed up from the origin outwards, because digits are lost where a function has become large: for fees
+        at the end of all prices, where a swap may run once; for tokens held near the price, when a range is far away.
         """
+        ways = np.hstack((ways, [[origin], [origin]]))  # a ramp of nothing, so that the origin is a point
+        weights = np.hstack((weights, np.zeros((len(weights), 1))))
         points = ways.ravel()
         order = np.argsort(points, kind="stable")
         points = points[order]

@@ -222,6 +222,17 @@ def test_the_whole_range_and_none_at_all() -> None:
     assert [getattr(none, field.name).shape for field in fields(none)] == [(0,)] * 14
 
 
+@pytest.mark.parametrize("bounds", [(887100, 887160), (-887160, -887100), (500_040, 500_100), (-500_100, -500_040)])
+def test_a_range_at_the_end_of_all_prices_only_holds_its_token(bounds: tuple[int, int]) -> None:
+    flow = recorded("wbtc-weth-03")
+    far = sweep(flow, [bounds], 1e18)
+    is_token0 = bounds[0] > 0
+    assert (far.opening_amount0 > 0, far.opening_amount1 > 0) == (is_token0, not is_token0)
+    assert (far.fees0, far.fees1, far.in_range_s, far.share) == (0, 0, 0, 0)
+    np.testing.assert_allclose(far.w_close_value, far.hold_value, rtol=1e-12)
+    np.testing.assert_allclose(far.lvr_value, 0, atol=1e6)
+
+
 def test_where_nothing_happens_nothing_is_earned() -> None:
     snapshot = make_snapshot()
     idle = sweep(make_flow(snapshot, (), ()), [(-60, 60), (60, 120)], 1e18)
