@@ -223,9 +223,12 @@ def test_the_whole_range_and_none_at_all() -> None:
 
 
 @pytest.mark.parametrize("bounds", [(887100, 887160), (-887160, -887100), (500_040, 500_100), (-500_100, -500_040)])
-def test_a_range_at_the_end_of_all_prices_only_holds_its_token(bounds: tuple[int, int]) -> None:
+@pytest.mark.parametrize("quote_token", QuoteToken)
+def test_a_range_at_the_end_of_all_prices_only_holds_its_token(
+    bounds: tuple[int, int], quote_token: QuoteToken
+) -> None:
     flow = recorded("wbtc-weth-03")
-    far = sweep(flow, [bounds], 1e18)
+    far = sweep(flow, [bounds], 1e18, quoted(flow.snapshot, quote_token))
     is_token0 = bounds[0] > 0
     assert (far.opening_amount0 > 0, far.opening_amount1 > 0) == (is_token0, not is_token0)
     assert (far.fees0, far.fees1, far.in_range_s, far.share) == (0, 0, 0, 0)
