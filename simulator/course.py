@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from protocol.errors import SimulationError
 from simulator.flow import Flow
@@ -14,15 +15,27 @@ _MOST_MARKS = 64  # between two stops: what all forks read there is held at once
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """A place before a step at which forks are looked at: to be asked, where `effective_block` says until when plans
-    wait; else to carry out the plans that wait, if there are any.
-    """
+class Asking:
+    """A checkpoint: after this block everybody is asked, and plans take effect at `effective_block`."""
 
-    step: int
     block_number: int
     timestamp: int
-    effective_block: int | None = None
+    effective_block: int
+
+
+class Halt(Enum):
+    """Other reasons to stop."""
+
+    PLANS = auto()  # the plans of the last checkpoint take effect
+    BREATH = auto()  # to book what was read so far
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where forks are looked at: before a step."""
+
+    step: int
+    reason: Asking | Halt
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +64,8 @@ class Course:
         marks = 0
 
         def leave(number: int, timestamp: int) -> None:
-            if number < times.end_block and times.leave(number):
-                stops.append(Stop(len(steps), number, timestamp, times.effective_block))
+            if times.leave(number) and times.effective_block is not None:
+                stops.append(Stop(len(steps), Asking(number, timestamp, times.effective_block)))
 
         leave(flow.snapshot.block_number, flow.snapshot.timestamp)
         timestamp = flow.snapshot.timestamp
@@ -62,8 +75,10 @@ class Course:
             if due is not Due.NOTHING:
                 steps.append((timestamp, MARK))
                 marks += 1
-            if due is Due.PLANS or (due is Due.MARK and marks % _MOST_MARKS == 0):
-                stops.append(Stop(len(steps), block.number, timestamp))
+            if due is Due.PLANS:
+                stops.append(Stop(len(steps), Halt.PLANS))
+            elif due is Due.MARK and marks % _MOST_MARKS == 0:
+                stops.append(Stop(len(steps), Halt.BREATH))
             steps.extend((timestamp, happening) for happening in block.happenings)
             leave(block.number, timestamp)
         steps.append((timestamp, None))

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from protocol.errors import SimulationError
 from protocol.units import Q192
-from simulator.course import Course, Stop
+from simulator.course import Asking, Course, Halt
 from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
 from simulator.flow import Flow
 from simulator.fork import Fork
 from simulator.ledger import Account, GasPolicy, Ledger
 from simulator.opening import Schedule
-from simulator.participant import Checkpoint, Outcome, Participant, PoolView
+from simulator.participant import Checkpoint, Noted, Outcome, Participant, PoolView
 from simulator.plan import Desired
 from simulator.pool import PoolRevert
 from simulator.portfolio import VaultState
@@ -54,12 +54,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What every candidate came to, in their order. `steps_run` were taken by all forks together; where it is less than
+    """What every candidate came to, in their order. `faults` say what made an outcome invalid, "" where nothing did.
+    `steps_run` were taken by all forks together; where it is less than
     `steps` a fork, forks went where the base went without being run.
     """
 
     ledgers: tuple[Ledger, ...]
     outcomes: tuple[Outcome, ...]
+    faults: tuple[str, ...]
     steps: int
     steps_run: int
 
@@ -93,12 +95,13 @@ def replay(
     Source:     design §4
     """
     run = _Run(flow, candidates, terms, engine or default_engine(), threads=threads, sharing=sharing)
+    run.start(candidates)
     for stop in run.course.stops:
         run.live_until(stop.step)
-        if stop.effective_block is None:
+        if stop.reason is Halt.PLANS:
             run.carry_out()
-        elif decide is not None:
-            run.ask(stop, decide)
+        elif isinstance(stop.reason, Asking) and decide is not None:
+            run.ask(stop.reason, decide)
     run.live_until(len(run.course.steps))
     return run.close()
 
@@ -119,8 +122,7 @@ class _Run:
         self._participants = self._open(candidates, terms.gas)
         self._may_share = [sharing and not candidate.vault.in_pool for candidate in candidates]
         self._asleep: dict[int, Reach] = {}
-        for index in range(len(candidates)):
-            self._fall_asleep(index)
+        self._faults = [""] * len(candidates)
 
     def _open(self, candidates: Sequence[Candidate], gas: GasPolicy) -> list[Participant]:
         prices = self._prices()
@@ -131,11 +133,21 @@ class _Run:
                 opened[candidate.vault] = Fork.with_vault(self._base.copy(), candidate.vault)
             fork = opened[candidate.vault].copy()
             participant = Participant(Account(fork, gas, prices, self._base.timestamp))
-            if candidate.desired is not None:
-                participant.desire(candidate.desired)
-                participant.settle(prices, is_effective=True)
             participants.append(participant)
         return participants
+
+    def start(self, candidates: Sequence[Candidate]) -> None:
+        """Turn every candidate into what it desires at the opening."""
+        for index, candidate in enumerate(candidates):
+            if candidate.desired is not None:
+                self._desire(index, candidate.desired)
+                self._participants[index].settle(self._prices(), is_effective=True)
+            self._fall_asleep(index)
+
+    def _desire(self, index: int, desired: Sequence[Desired]) -> None:
+        note = self._participants[index].desire(desired)
+        if note.noted is Noted.INVALID:
+            self._faults[index] = self._faults[index] or note.detail
 
     def _prices(self) -> Prices:
         return self._numeraire.prices(self._base.sqrt_price_x96)
@@ -159,7 +171,7 @@ class _Run:
             if isinstance(what, Mark)
         ]
         for (index, start), life in zip(starts.items(), lives, strict=True):
-            self._book(self._participants[index], life, [prices for at, prices in marks if at >= start], trail)
+            self._book(index, life, [prices for at, prices in marks if at >= start], trail)
             self._steps_run += (end if life.stopped_at is None else life.stopped_at) - self._at - start
         self._at = end
 
@@ -191,14 +203,15 @@ class _Run:
             del self._asleep[index]
         return {index: step for step, index in woken}
 
-    def _book(self, participant: Participant, life: Lived, marks: Sequence[Prices], trail: Trail) -> None:
-        account = participant.account
+    def _book(self, index: int, life: Lived, marks: Sequence[Prices], trail: Trail) -> None:
+        account = self._participants[index].account
         for prices, reading in zip(marks, life.readings, strict=False):  # a fork that stopped has fewer readings
             account.mark(prices, reading)
         account.let_pass(account.fork.pool.timestamp, life.in_range_s)
         if life.stopped_at is not None:
             price_x96 = trail.sqrt_prices_x96[life.stopped_at - self._at]
-            participant.withdraw(self._numeraire.prices(price_x96))
+            self._participants[index].withdraw(self._numeraire.prices(price_x96))
+            self._faults[index] = self._faults[index] or "its own liquidity left others no room"
 
     def carry_out(self) -> None:
         """Carry out the plans that wait. All accounts were marked at this step; doing that again changes nothing."""
@@ -210,20 +223,18 @@ class _Run:
                 participant.settle(prices, is_effective=True)
                 self._fall_asleep(index)
 
-    def ask(self, stop: Stop, decide: Decide) -> None:
+    def ask(self, now: Asking, decide: Decide) -> None:
         """Show every fork that still takes part as it stands, and take what is decided."""
-        if stop.effective_block is None:
-            raise SimulationError("nobody is asked here", block=stop.block_number)
         for index in self._asleep:
             self._participants[index].account.fork.rejoin(self._base)
         shown = {index: p.shown() for index, p in enumerate(self._participants) if p.is_asked}
-        where = (stop.block_number, "", stop.timestamp, stop.effective_block)
+        where = (now.block_number, "", now.timestamp, now.effective_block)
         decided = decide(Checkpoint(self._checkpoints, *where, PoolView.of(self._base), shown))
         self._checkpoints += 1
         if not decided.keys() <= shown.keys():
-            raise SimulationError("a decision is for a fork that is not shown", block=stop.block_number)
+            raise SimulationError("a decision is for a fork that is not shown", block=now.block_number)
         for index, desired in decided.items():
-            self._participants[index].desire(desired)
+            self._desire(index, desired)
 
     def close(self) -> Replay:
         """Close every account at the base's price."""
@@ -233,6 +244,7 @@ class _Run:
         return Replay(
             tuple(participant.account.close(prices) for participant in self._participants),
             tuple(participant.outcome for participant in self._participants),
+            tuple(self._faults),
             len(self.course.steps),
             self._steps_run,
         )

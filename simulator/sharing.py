@@ -65,7 +65,7 @@ def reach_of(fork: Fork, base: AnyPool) -> Reach | None:
     Source:     design §4.2
     """
     reading = fork.read()
-    if reading.own_liquidity or reading.fees0 or reading.fees1 or _path(fork.pool) != _path(base):
+    if reading.fees0 or reading.fees1 or _path(fork.pool) != _path(base):
         return None
     bounds = [(get_sqrt_ratio_at_tick(r.tick_lower), get_sqrt_ratio_at_tick(r.tick_upper)) for r in fork.ranges]
     price = base.sqrt_price_x96

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import replace
 
 import pytest
 from support.engine_duel import difference_of, state
+from support.reading_duel import difference_in_reading
 
 from protocol.errors import SimulationError
 from protocol.units import Q96
 from simulator import records
 from simulator.events import LiquidityEvent
-from simulator.fork import VAULT, Fork
-from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import Pool, PoolRevert
-from simulator.portfolio import Range
 from simulator.recovery import RecoveredCall, apply_call
-from simulator.stretch import MARK, Mark
+from simulator.stretch import Mark
 
 pytest.importorskip("simulator.native._core", reason="there was no compiler")
 
+from simulator.native import batch
 from simulator.native.batch import (
     DONE,
     NOT_REACHED,
@@ -122,50 +120,10 @@ def test_a_passed_limit_is_skipped_and_any_other_revert_stops_only_its_fork() ->
         runs[0].amounts_at(0)
 
 
-def reading_fork(rng: random.Random, python: Pool, native: NativePool) -> tuple[Fork, Fork]:
-    """Return the same vault in both pools: up to three positions, one of them perhaps with fees from before."""
-    lows = [60 * rng.randint(-12, 8) for _ in range(rng.randint(0, 3))]
-    ranges = {Range(low, low + 60 * rng.randint(1, 12)) for low in lows}
-    for r in ranges:
-        liquidity = rng.randint(1, 10 ** rng.randint(1, 19))
-        for pool in (python, native):
-            pool.mint(VAULT, r.tick_lower, r.tick_upper, liquidity)
-    if ranges and rng.random() < 0.5:
-        owed = min(ranges)
-        key = (VAULT, owed.tick_lower, owed.tick_upper)
-        for pool in (python, native):
-            pool.positions[key] = replace(pool.positions[key], tokens_owed_0=2**128 - 5, tokens_owed_1=7)
-    return Fork(python, 0, 0, ranges), Fork(native, 0, 0, ranges)
-
-
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(120))
 def test_a_mark_reads_a_fork_as_the_fork_reads_itself(seed: int) -> None:
-    """Prices from the lowest to the highest, marks anywhere, a start anywhere, owed tokens that wrap."""
-    rng = random.Random(seed)
-    price = get_sqrt_ratio_at_tick(rng.choice((0, 0, 0, -880_000, 880_000)) + rng.choice((0, rng.randint(-30, 30))))
-    pools = [Pool(3000, 60), NativePool(3000, 60)]
-    for pool in pools:
-        pool.initialize(price)
-        pool.knows_balances = False
-        pool.apply_liquidity(-887_220, 887_220, 10**18)
-    forks = reading_fork(rng, pools[0], pools[1])
-    events: list[Happening] = []
-    for index in range(40):
-        falls, size = rng.random() < 0.5, rng.randint(1, 10 ** rng.randint(1, 18))
-        events.append((12 * index, MARK if rng.random() < 0.4 else RecoveredCall(falls, size, None)))
-    start = rng.randint(0, 40)
-    keys = [(VAULT, r.tick_lower, r.tick_upper) for r in forks[1].ranges]
-    run = run_events([pools[1]], EventBatch.of(events), positions=[keys], starts=[start])[0]
-    expected = []
-    for timestamp, event in events[start:]:
-        pools[0].timestamp = timestamp
-        if event is MARK:
-            expected.append(forks[0].read())
-        else:
-            apply_call(pools[0], event)
-    assert list(run.readings) == expected
-    assert list(run.fates[:start]) == [NOT_REACHED] * start and NOT_REACHED not in run.fates[start:]
-    assert state(pools[0]) == state(pools[1])
+    """Near the lowest and the highest prices, too; marks anywhere, a start anywhere, owed tokens that wrap."""
+    assert difference_in_reading(NativePool, batch, seed) is None
 
 
 def test_a_batch_in_parts_is_the_batch() -> None:

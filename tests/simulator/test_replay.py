@@ -8,14 +8,19 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from support.what_ifs import GAS, HOW, UNIT, assert_same, random_world
+from support.what_ifs import FAR, GAS, HOW, UNIT, assert_same, random_world
 from support.worlds import START_TIME, Chain, make_snapshot
 
 from protocol.errors import SimulationError
 from protocol.units import Q192
+from simulator.course import Course
+from simulator.engine import Engine
+from simulator.events import LiquidityEvent
 from simulator.flow import Flow
 from simulator.fork import Fork, Inventory, virtual_vault
 from simulator.ledger import Account, Ledger
+from simulator.math.liquidity_amounts import get_amount0_for_liquidity
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import Schedule
 from simulator.participant import Checkpoint, Outcome
 from simulator.plan import Desired, Plan, make_plan
@@ -106,11 +111,87 @@ def base_price(flow: Flow, before_block: int) -> int:
     return fork.pool.sqrt_price_x96
 
 
+@pytest.mark.parametrize(("engine", "threads"), HOW)
+def test_a_fork_that_leaves_others_no_room_is_withdrawn_at_once_and_left_alone(engine: Engine, threads: int) -> None:
+    """The mint that is impossible on it happens in block 8; at the checkpoint after that only the other is asked."""
+    snapshot = make_snapshot()
+    chain, blocks = Chain(snapshot), []
+    for step in range(1, 13):
+        chain.swap(True, UNIT)
+        if step == 8:
+            chain.change_liquidity(FAR.tick_lower, FAR.tick_upper, 10**22)
+        blocks.append(chain.block())
+    flow = Flow.recover(snapshot, blocks)
+    vault = virtual_vault(snapshot, Inventory(9 * UNIT, 9 * UNIT))
+    room = chain.pool.max_liquidity_per_tick - 10**21
+    dust = get_amount0_for_liquidity(*map(get_sqrt_ratio_at_tick, (FAR.tick_lower, FAR.tick_upper)), room)
+    candidates = [Candidate(vault, (Desired(WIDE, UNIT, UNIT), Desired(FAR, dust, 0))), Candidate(vault)]
+    asked: list[list[int]] = []
+
+    def decide(checkpoint: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        asked.append(list(checkpoint.shown))
+        return {}
+
+    settings = terms(flow, Schedule(12, 5, 12, 12))
+    how = {"engine": engine, "threads": threads}
+    replayed = replay(flow, candidates, settings, decide=decide, sharing=False, **how)  # type: ignore[arg-type]
+    assert asked == [[0, 1], [0, 1], [1]]
+    assert replayed.faults == ("its own liquidity left others no room", "")
+    assert replayed.outcomes == (Outcome.INVALID, Outcome.KEPT)
+    withdrawn = replayed.ledgers[0]
+    assert (withdrawn.closing.holdings, withdrawn.rebalances, withdrawn.in_range_s) == ((), 2, 8 * 12)
+    impossible = next(i for i, (_, what) in enumerate(Course.of(flow, settings.schedule).steps) if is_far(what))
+    assert replayed.steps_run == replayed.steps + impossible
+
+
+def is_far(what: object) -> bool:
+    return isinstance(what, LiquidityEvent) and what.tick_lower == FAR.tick_lower
+
+
+def test_a_fork_that_sleeps_is_shown_the_liquidity_of_the_moment() -> None:
+    snapshot = make_snapshot()
+    chain = Chain(snapshot)
+    chain.change_liquidity(-6000, 6000, 10**21)
+    chain.swap(True, UNIT)
+    flow = Flow.recover(snapshot, [chain.block() for _ in range(12)])
+    seen = []
+
+    def decide(checkpoint: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        seen.append((checkpoint.shown[0].foreign_liquidity, checkpoint.pool.liquidity))
+        return {}
+
+    idle = Candidate(virtual_vault(snapshot, Inventory(UNIT, UNIT)))
+    replayed = replay(flow, [idle], terms(flow, Schedule(12, 4, 12, 12)), decide=decide)
+    assert seen == [(10**21, 10**21), (2 * 10**21, 2 * 10**21), (2 * 10**21, 2 * 10**21)]
+    assert replayed.steps_run == 0
+
+
+def test_a_schedule_shorter_than_the_flow_ends_the_replay_and_without_one_nobody_is_asked() -> None:
+    flow = small_flow(30)
+    vault = virtual_vault(flow.snapshot, Inventory(2 * UNIT, 2 * UNIT, ((WIDE, UNIT, UNIT),)))
+    short = replace(flow, blocks=flow.blocks[:12])
+    settings = terms(flow, Schedule(12, 4, 12, 12))
+    assert replay(flow, [Candidate(vault)], settings) == replay(short, [Candidate(vault)], settings)
+
+    def nobody(_: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        raise AssertionError
+
+    assert replay(flow, [Candidate(vault)], terms(flow), decide=nobody).ledgers[0].duration_s == 30 * 12
+
+
+def test_scores_are_against_the_candidate_named() -> None:
+    flow = small_flow(12)
+    vault = virtual_vault(flow.snapshot, Inventory(2 * UNIT, 2 * UNIT, ((WIDE, UNIT, UNIT),)))
+    replayed = replay(flow, [Candidate(vault), Candidate(vault, ())], terms(flow))
+    first, second = replayed.scores(benchmark=0), replayed.scores(benchmark=1)
+    assert first[0] == second[1] == 0 and first[1] == -second[0] != 0
+
+
 def test_what_cannot_be_desired_leaves_the_candidate_as_it_is() -> None:
     flow = small_flow()
     vault = virtual_vault(flow.snapshot, Inventory(UNIT, UNIT))
     replayed = replay(flow, [Candidate(vault, (Desired(WIDE, 9 * UNIT, 9 * UNIT),))], terms(flow))
-    assert replayed.outcomes == (Outcome.INVALID,)
+    assert replayed.outcomes == (Outcome.INVALID,) and "more than is owned" in replayed.faults[0]
     assert replayed.ledgers[0].closing.holdings == () and replayed.ledgers[0].gas == 0
 
 

@@ -110,6 +110,21 @@ def test_a_plan_takes_effect_at_its_block_before_the_first_event() -> None:
     assert (after.idle0, after.idle1) == before.total, "the block's own swap must not have reached the closed position"
 
 
+def test_a_plan_waits_for_its_block_through_a_restrike() -> None:
+    """Accounts are struck anew at block 5; a plan of the checkpoint at block 4 is due at 6."""
+    chain, opening = world()
+    engine, held = Round(opening), []
+    while engine.block_number < START_BLOCK + 6:
+        ask = engine.pending_ask()
+        if ask is not None:
+            engine.answer({A: keep(ask, A) if ask.index == 0 else Positions(()), B: keep(ask, B)})
+            continue
+        chain.swap(True, UNIT)
+        engine.advance(chain.block())
+        held.append(len(engine._participants[A].account.fork.portfolio().holdings))
+    assert held == [1, 1, 1, 1, 1, 0]
+
+
 def test_first_refusal_or_silence_leaves_the_round() -> None:
     chain, opening = world()
     result = play(chain, Round(opening), a=Refusal("not my pair"), b=NoAnswer("timeout"))

@@ -23,11 +23,12 @@ from simulator.native import is_built
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import Checkpoint, Shown
 from simulator.plan import Desired
-from simulator.pool import PoolRevert
-from simulator.portfolio import Range
+from simulator.pool import Pool, PoolRevert
+from simulator.portfolio import Range, VaultPosition, VaultState
 from simulator.recorded import RecordedMarket
 from simulator.replay import Candidate, Replay, Terms, replay
 from simulator.round import Round, RoundResult
+from simulator.snapshot import PoolSnapshot
 from simulator.valuation import QuoteToken, Target
 
 UNIT = 10**18
@@ -57,7 +58,7 @@ class WhatIf:
     def wish(self, index: int, who: int, shown: Shown, tick: int) -> tuple[Desired, ...] | None:
         """Return what a participant wishes at a checkpoint, None for no change; the same wherever it is asked."""
         if self.fills_a_tick and who == FILLER:
-            return filling(shown, self.opening) if index == 0 else None
+            return filling(shown, self.opening) if index == 0 else repeated(shown)
         rng = random.Random(f"{self.seed}/{index}/{who}")
         return random_wish(rng, shown, tick, self.opening.market.tick_spacing)
 
@@ -162,9 +163,11 @@ def random_world(seed: int) -> WhatIf:
     own = [(low := 60 * rng.randint(-30, 25), low + 60 * rng.randint(1, 30), 10**21) for _ in range(6)]
     snapshot = make_snapshot(positions=((*FULL_RANGE, 10**20), *own), tick=rng.randint(-600, 600))
     chain, fills = Chain(snapshot), rng.random() < 0.5
-    length_blocks = rng.randint(12, 40)
+    length_blocks, restrike_s = rng.choice(((12, 60), (25, 60), (40, 36), (100, 12)))
     blocks = tuple(random_block(rng, chain, fills=fills) for _ in range(length_blocks))
     vault = virtual_vault(snapshot, random_inventory(rng, snapshot.tick))
+    if rng.random() < 0.2:
+        vault = real_vault(snapshot, own[0])
     miners = tuple("abcde"[: rng.randint(2, 5)])
     opening = make_opening(
         snapshot,
@@ -177,7 +180,8 @@ def random_world(seed: int) -> WhatIf:
         gas=GAS,
     )
     entrants = tuple(Entrant(Hotkey(name), i, 1) for i, name in enumerate(miners))
-    opening = replace(opening, entrants=entrants)
+    schedule = replace(opening.schedule, restrike_s=restrike_s)
+    opening = replace(opening, entrants=entrants, schedule=schedule)
     return WhatIf(opening, blocks, Flow.recover(snapshot, blocks), seed, fills_a_tick=fills)
 
 
@@ -185,6 +189,14 @@ def random_inventory(rng: random.Random, tick: int) -> Inventory:
     """Return tokens, in up to two positions or idle."""
     ranges = {random_range(rng, tick, 60) for _ in range(rng.randint(0, 2))}
     return Inventory(9 * UNIT, 9 * UNIT, tuple((r, 4 * UNIT, 4 * UNIT) for r in sorted(ranges)))
+
+
+def real_vault(snapshot: PoolSnapshot, position: tuple[int, int, int]) -> VaultState:
+    """Return a vault that owns a third of a position of the snapshot, and has not collected all its fees."""
+    low, high, liquidity = position
+    inside = Pool.from_snapshot(snapshot).fee_growth_inside(low, high)
+    held = VaultPosition(Range(low, high), liquidity // 3, *inside, 10**15, 7)
+    return VaultState(9 * UNIT, 9 * UNIT, (held,), in_pool=True)
 
 
 def random_block(rng: random.Random, chain: Chain, *, fills: bool) -> Block:
@@ -207,7 +219,8 @@ def random_block(rng: random.Random, chain: Chain, *, fills: bool) -> Block:
 
 def random_swap(rng: random.Random, chain: Chain) -> None:
     """Swap a little or across many ticks, for an amount in or out, now and then to a limit that is a tick's price."""
-    zero_for_one, size = rng.random() < 0.5, int(UNIT * 10 ** rng.uniform(-3, 1.6))
+    zero_for_one = rng.random() < 0.5 + chain.pool.tick / 4000  # the price comes back
+    size = int(UNIT * 10 ** rng.uniform(-3, 1.6))
     limit = None
     if rng.random() < 0.2:
         steps = rng.randint(1, 4) * (-1 if zero_for_one else 1)
