@@ -12,13 +12,14 @@ import pytest
 from support.worlds import START_BLOCK, START_TIME, make_snapshot
 
 from protocol.errors import SimulationError
+from protocol.units import Q96
 from simulator import records
 from simulator.engine import Engine, default_engine, pool_from_snapshot
 from simulator.events import LiquidityEvent
 from simulator.flow import Flow, FlowBlock
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.recovery import Happening, RecoveredCall, apply_call
-from simulator.scenarios import Past, PastSwap, draw_futures
+from simulator.scenarios import Past, PastBlock, PastSwap, draw_futures
 from simulator.snapshot import PoolSnapshot
 
 UNIT = 10**18
@@ -201,18 +202,21 @@ def test_a_swap_that_nobody_could_answer_is_left_out() -> None:
     assert [block.happenings for block in future.blocks] == [()] * 8
 
 
-def test_windows_of_the_same_time_of_day() -> None:
+def test_every_window_is_of_the_time_of_day_at_which_it_is_repeated() -> None:
+    """Three days of hourly blocks, each told by how far its swap rises."""
     hour = 3600
-    past = make_past(*((hour * n, ()) for n in range(1, 73)))
-    told = told_by_gap(past)
-    futures = draw_futures(make_snapshot(), told, count=40, length_blocks=1, window_blocks=1, seed=1, within_s=hour)
-    drawn = {number for flow in futures for number in gaps_of(flow)}
-    assert drawn <= {0, 22, 23, 24, 46, 47, 48, 70, 71}  # an hour each, from an hour after the start
-    assert len(drawn) > 4
+    rises = [PastSwap(Q96, Q96 + n * Q96 // 10**6, is_exact_input=True, has_limit=False) for n in range(1, 73)]
+    past = Past(tuple(PastBlock(hour, START_TIME + hour * n, (rise,)) for n, rise in enumerate(rises, start=1)))
+    futures = draw_futures(make_snapshot(), past, count=20, length_blocks=40, window_blocks=2, seed=1, within_s=hour)
+    for flow in futures:
+        drawn = [round((factor - 1) * 1e6) for (factor,) in moves_of(flow)]
+        # A window's first block may have happened an hour before or after the one before it ended.
+        late = [(drawn[at] - at + 12) % 24 - 12 for at in range(0, 40, 2)]
+        assert set(late) <= {-1, 0, 1}
+    assert len({flow.blocks for flow in futures}) == 20
+    morning = Past(past.blocks[5:8])
     with pytest.raises(SimulationError, match="time of day"):
-        draw_futures(
-            make_snapshot(), Past(told.blocks[5:8]), count=1, length_blocks=1, window_blocks=1, seed=1, within_s=hour
-        )
+        draw_futures(make_snapshot(), morning, count=1, length_blocks=1, window_blocks=1, seed=1, within_s=hour)
 
 
 @pytest.mark.parametrize(("count", "length", "window"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 3)])
