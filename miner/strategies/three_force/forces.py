@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -153,7 +154,7 @@ def compute(candles: Sequence[Candle], params: ForceParams = DEFAULTS) -> Forces
     """
     closes = [bar[4] for bar in candles]
     looked_at = closes[-params.volatility_lookback :]
-    changes = [b - a for a, b in zip(closes, closes[1:], strict=False)][-params.momentum_lookback :]
+    changes = [b - a for a, b in itertools.pairwise(closes)][-params.momentum_lookback :]
     return Forces(
         v=volatility_force(candles, params.volatility_lookback),
         m=momentum_force(candles, params.momentum_lookback),

@@ -57,7 +57,7 @@ def c_score(scores: Sequence[int]) -> int:
     if len(scores) < 2:
         return sum(scores)
     product = math.prod(scores)
-    root = round(product ** (1 / len(scores)))
+    root = round(math.exp(math.log(product) / len(scores))) if product else 0
     while root ** len(scores) > product:
         root -= 1
     while (root + 1) ** len(scores) <= product:
