@@ -30,7 +30,7 @@ class SignalParams:
     floor: float = 1e-4
     prior_sigma: float = 0.6
     stable_prior_sigma: float = 0.02
-    prior_bars: float = 16.0  # how many M15 bars the prior weighs
+    prior_bars: float = 12.0  # how many M15 bars the prior weighs
 
 
 DEFAULTS = SignalParams()
@@ -194,7 +194,9 @@ def read(m15: Sequence[Candle], now_ms: int, *, is_stable: bool, params: SignalP
     measured = annual_variance(m15, now_ms, params)
     variance = prior
     if measured is not None:
-        variance = (len(complete) * measured + params.prior_bars * prior) / (len(complete) + params.prior_bars)
+        # Between logarithms: pairs differ by orders of magnitude, and a mean would stay near the larger one for days.
+        share = len(complete) / (len(complete) + params.prior_bars)
+        variance = measured**share * prior ** (1 - share)
     scored = [(weight, bars) for weight, _, bars in _frames(complete, now_ms, params) if len(bars) >= params.bars]
     weights = total(weight for weight, _ in scored)
     if not scored:

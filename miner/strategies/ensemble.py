@@ -51,7 +51,7 @@ class Ensemble:
     """
 
     memory_steps: float = 500.0
-    reach: float = 0.001
+    reach: float = 0.0003
     shift: float = 0.5
 
     def __post_init__(self) -> None:
