@@ -149,7 +149,8 @@ def _finite(value: Any) -> float:
 
 
 def _bar(value: Any) -> Candle:
-    start, first, high, low, close, volume = (_finite(part) for part in value)
+    start, *rest = value
+    first, high, low, close, volume = (_finite(part) for part in rest)
     if not min(first, high, low, close) > 0:
         raise ValueError("malformed memory: a price is not above 0")
     return int(start), first, high, low, close, volume
