@@ -8,7 +8,7 @@ from miner.span import Span
 from miner.strategies.edge import is_due, is_settled
 from miner.strategies.plus import band
 from miner.strategies.plus.decision import DEFAULTS, ROUND_S, Candidate, choose, recentring_cost
-from miner.strategies.plus.rates import concentration, net_rate
+from miner.strategies.plus.rates import concentration, net_rate, years_to_leave
 from miner.strategies.settings import above_zero, within
 from miner.view import View
 
@@ -20,7 +20,8 @@ class BtrPlus:
     Idea:    What moves a range must earn more than it costs, over a horizon, beyond doubt. Wider when volatility
              rises; as wide as can be, or nothing at all, where fees do not pay for losses; no swap, ever.
     Formula: width and tilt by `plus.band`; benefit H·(r_new − r_now) with r = (f0 − σ²/8)·C against gas and
-             ½cHσ²/w²; a cooldown while in range; out of range for the limit, gas is all that must be earned.
+             ½cHσ²/w²; a cooldown while in range; out of range for the limit, gas is all that must be earned, over the
+             time w²/σ² that the new range is expected to last.
     Units:   rates per year, H days, costs as fractions of the portfolio's value; shift a part of a half-width.
     Source:  strategy reference B2.
     """
@@ -78,5 +79,7 @@ class BtrPlus:
             rate_se=view.fee_rate_se * concentration(target, view.x),
             cost=self.move_cost + (0.0 if is_overdue else later),
         )
-        z_to_act = 0.0 if is_overdue else self.z_to_act
-        return choose(rate_now, (shift,), self.horizon_days, z_to_act).action == "shift"
+        if not is_overdue:
+            return choose(rate_now, (shift,), self.horizon_days, self.z_to_act).action == "shift"
+        lasts_days = years_to_leave(view.sigma, target.log_half_width, target.log_half_width) * 365.25
+        return choose(rate_now, (shift,), max(lasts_days, self.horizon_days), 0.0).action == "shift"

@@ -27,7 +27,7 @@ def test_loss_is_concentration_times_an_eighth_of_variance(w: float, x: float) -
 
 
 def test_the_loss_rate_is_what_a_simulated_price_costs() -> None:
-    """8.04 per year by the formula, 16 by the published system (σ .8, ±2 %): 40,000 steps of 10 s from a fresh start."""
+    """8.04 per year by the formula, 16 by the published system (σ .8, ±2 %): 40,000 steps of 10 s."""
     generator, sigma, step_s = random.Random(7), 0.8, 10.0
     lower, upper = 0.98, 1 / 0.98
     lost, step = 0.0, sigma * math.sqrt(step_s / 31_557_600)
