@@ -14,7 +14,7 @@ from miner.strategies.charm import Charm
 from miner.strategies.edge import is_due
 from miner.strategies.glft import Glft
 from miner.strategies.kappa import Kappa
-from miner.strategies.paper import Costs, Holding, follow, hedged_return, view_of
+from miner.strategies.paper import YEAR_S, Costs, Holding, follow, hedged_return, view_of
 from miner.strategies.predictable_loss import PredictableLoss
 from miner.strategies.settings import above_zero, within
 from miner.strategies.static import Static
@@ -43,15 +43,16 @@ class Ensemble:
     """Follow the weighted majority of experts; each carries a paper portfolio, and what that nets sets its weight.
 
     Idea:    Nobody knows beforehand which width suits a market; what each would have earned here is known soon.
-    Formula: r = fees − LVR − moves of the expert's paper span, clipped to ±reach; fixed-share exponential weights with
-             η = √(8·ln K/T)/reach, α = 1/T. All experts are asked about the portfolio really held; if those with more
-             than half of the weight would move it, it moves to the weighted mean of their spans, if that is far enough.
-    Units:   r a fraction of value per question; T `memory_steps` questions.
+    Formula: r = fees − LVR − moves of the expert's paper span, in units of `reach` times the loss σ²/8·dt of a full
+             range, clipped to ±1; fixed-share exponential weights with η = √(8·ln K/T), α = 1/T. All experts are asked
+             about the portfolio really held; if those with more than half of the weight would move it, it moves to the
+             weighted mean of their spans, if that is far enough.
+    Units:   reach a concentration: 100 is about that of a range of ±2 %; T `memory_steps` questions.
     Source:  Bar-On, Mansour 2023 (intervals as experts); strategy reference C1 P13.
     """
 
     memory_steps: float = 500.0
-    reach: float = 0.0003
+    reach: float = 100.0
     shift: float = 0.5
 
     def __post_init__(self) -> None:
@@ -94,11 +95,12 @@ class Ensemble:
                 paper = follow(Holding(span, memory.seen_s), view.x, memory.seen_s)
                 earned -= costs.move if seconds > 0 else 0.0
             held[name] = paper
-            returns.append(clamp(earned, -self.reach, self.reach))
-        eta = math.sqrt(8 * math.log(len(names)) / self.memory_steps) / self.reach
+            returns.append(earned)
         weights = self.weights(before)
         if seconds > 0:
-            weights = reweigh(weights, returns, eta, 1 / self.memory_steps)
+            unit = self.reach * view.sigma**2 / 8 * seconds / YEAR_S
+            eta = math.sqrt(8 * math.log(len(names)) / self.memory_steps)
+            weights = reweigh(weights, [clamp(r / unit, -1, 1) for r in returns], eta, 1 / self.memory_steps)
         return replace(memory, experts=_remember(names, weights, held))
 
     def weights(self, memory: Memory) -> list[float]:
