@@ -111,15 +111,20 @@ class Remembering:
 
     def decide(self, query: RebalanceQuery) -> Decision:
         """Return the rule's decision, remembering what it saw."""
-        key = f"{query.chain_id}/{query.pair_address.lower()}/{query.job_id}/{query.round_type}"
+        key = job_key(query)
         with self._lock:
             decision, memory = decide(self._rule, query, self._memories.pop(key, Memory()))
             self._memories[key] = memory
             while len(self._memories) > MAX_JOBS:
                 self._memories.pop(next(iter(self._memories)))
             if self._path is not None:
-                _save(self._path, self._memories)
+                save(self._path, self._memories)
         return decision
+
+
+def job_key(query: RebalanceQuery) -> _JobKey:
+    """Return what tells one memory from another: the pool, the job, and whether it is played or live."""
+    return f"{query.chain_id}/{query.pair_address.lower()}/{query.job_id}/{query.round_type}"
 
 
 def load(path: Path) -> dict[_JobKey, Memory]:
@@ -136,7 +141,7 @@ def load(path: Path) -> dict[_JobKey, Memory]:
         return {}
 
 
-def _save(path: Path, memories: dict[_JobKey, Memory]) -> None:
+def save(path: Path, memories: dict[_JobKey, Memory]) -> None:
     """Replace the file as a whole: a process killed at any moment leaves the old one or the new one."""
     value = {"version": _VERSION, "jobs": {key: memory.to_json() for key, memory in memories.items()}}
     try:

@@ -54,6 +54,8 @@ def build(name: str, settings: Mapping[str, str], *, memory: Path | None = None)
     if hasattr(made, "decide"):
         strategy: Strategy = made
         return strategy
+    if not (hasattr(made, "wish") or hasattr(made, "wish_of")):
+        raise ConfigError(f"strategy {name} has neither decide(query) nor wish(view); see docs/miner-strategy.md")
     from miner.remembering import Remembering  # here, or views and strategies would import each other
 
     return Remembering(made, memory)

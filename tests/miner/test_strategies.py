@@ -190,6 +190,11 @@ def test_the_registry_names_what_it_builds() -> None:
         ("btr_plus", {"tilt": "1"}, "tilt must be between 0 and 0.99"),
         ("wide", {"half_width_ticks": "0"}, "half_width_ticks must be at least 1"),
         ("nowhere.at.all:X", {}, "cannot load strategy 'nowhere.at.all:X': No module named 'nowhere'"),
+        (
+            "miner.config:MinerConfig",
+            {},
+            "strategy miner.config:MinerConfig has neither decide(query) nor wish(view); see docs/miner-strategy.md",
+        ),
         (":X", {}, "cannot load strategy ':X': Empty module name"),
     ],
 )
