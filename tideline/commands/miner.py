@@ -213,8 +213,9 @@ async def _serve(
     from miner.server import AllowList, MinerServer
     from miner.service import PublicAddress, run
     from miner.strategies import build
-    from miner.subtensor import ChainEndpoint, MinerChain
+    from miner.subtensor import MinerChain
     from protocol.signing import parse_hotkey
+    from protocol.subtensor import ChainEndpoint
 
     build(strategy_name, settings)  # what cannot be built is said before a key is asked for
     if not allowed and subnet.netuid is None:
