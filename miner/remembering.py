@@ -113,7 +113,8 @@ class Remembering:
         """Return the rule's decision, remembering what it saw."""
         key = job_key(query)
         with self._lock:
-            decision, memory = decide(self._rule, query, self._memories.pop(key, Memory()))
+            known = self._memories.pop(key, None)
+            decision, memory = decide(self._rule, query, self._of_the_pool(query) if known is None else known)
             self._memories[key] = memory
             while len(self._memories) > MAX_JOBS:
                 self._memories.pop(next(iter(self._memories)))
@@ -121,10 +122,20 @@ class Remembering:
                 save(self._path, self._memories)
         return decision
 
+    def _of_the_pool(self, query: RebalanceQuery) -> Memory:
+        """Return a first memory of a job: what another job of the same pool, or its live round, knows of the market."""
+        pool = job_key(query).rsplit("/", 2)[0] + "/"
+        others = [memory for key, memory in self._memories.items() if key.startswith(pool)]
+        if not others:
+            return Memory()
+        last = max(others, key=lambda memory: memory.seen_s)
+        return Memory(seen_s=last.seen_s, tick=last.tick, bars=last.bars, fees=last.fees)
+
 
 def job_key(query: RebalanceQuery) -> _JobKey:
     """Return what tells one memory from another: the pool, the job, and whether it is played or live."""
-    return f"{query.chain_id}/{query.pair_address.lower()}/{query.job_id}/{query.round_type}"
+    job_id = query.job_id.replace("/", "%2F")
+    return f"{query.chain_id}/{query.pair_address.lower()}/{job_id}/{query.round_type}"
 
 
 def load(path: Path) -> dict[_JobKey, Memory]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from support.queries import Shape, make_query, shown
@@ -16,6 +17,7 @@ from miner.strategies import build
 from miner.strategies.charm import Charm
 from miner.strategies.static import Static
 from miner.strategy import Keep, Positions
+from miner.view import View
 from protocol.messages import RebalanceQuery
 from simulator.portfolio import Range
 
@@ -80,6 +82,28 @@ def test_each_job_has_a_memory_of_its_own_and_the_oldest_is_forgotten(tmp_path: 
     assert next(reversed(kept.values())).seen_s == 1_700_000_300
 
 
+def test_a_new_job_starts_with_what_another_knows_of_the_pool() -> None:
+    strategy, seen = Remembering(Watcher()), Watcher.seen
+    seen.clear()
+    for step in range(8):
+        strategy.decide(asked(900 * step, tick=TICK + 30 * step))
+    strategy.decide(asked(7200, "another/job", tick=TICK))
+    elsewhere = asked(7200).model_copy(update={"pair_address": "0x" + "5a" * 20})
+    strategy.decide(elsewhere)
+    assert [len(view.bars) for view in seen[-3:]] == [8, 9, 1]
+    assert seen[-2].held is None and seen[-2].held_s is None
+
+
+class Watcher:
+    """A rule that keeps what it is shown, and does nothing."""
+
+    name = "watcher"
+    seen: ClassVar[list[View]] = []
+
+    def wish(self, view: View) -> None:
+        self.seen.append(view)
+
+
 def test_a_restart_goes_on_where_the_last_process_ended(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "memory.json"
     whole, parted = build("ensemble", {}), build("ensemble", {}, memory=path)
@@ -124,6 +148,7 @@ def test_a_disk_that_refuses_costs_no_answer(tmp_path: Path, caplog: pytest.LogC
 WRITER = """
 import sys
 from pathlib import Path
+from typing import ClassVar
 from support.queries import Shape, make_query
 from miner.strategies import build
 
