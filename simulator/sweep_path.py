@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from protocol.errors import SimulationError
 from protocol.units import Q96
 from simulator.course import Course
-from simulator.engine import AnyPool, Engine, pool_from_snapshot
-from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent
+from simulator.engine import Engine, V3Pool, pool_from_snapshot
+from simulator.events import FlashEvent, LiquidityEvent, OtherEvent
+from simulator.family import Family
 from simulator.fee_policy import UNISWAP_V3
 from simulator.flow import Flow
 from simulator.math.swap_math import PIPS
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import Schedule
 from simulator.recovery import RecoveredCall, apply_call, apply_other
+from simulator.slipstream import CLPool
 from simulator.snapshot import PoolSnapshot
 from simulator.stretch import Mark
 
@@ -66,10 +69,13 @@ def walk(flow: Flow, schedule: Schedule | None, *, engine: Engine) -> Path:
     Parameters: schedule  of marks and the end, as for a replay; None for the whole flow and the usual marks
     Returns:    pieces in order; a swap that moves nothing leaves none
     Rounding:   floats from exact prices
-    Raises:     PoolRevert where the flow does not run, SimulationError where it ends before the schedule
+    Raises:     PoolRevert where the flow does not run, SimulationError where it ends before the schedule or its pool's
+                fees are not those of Uniswap V3
     Source:     v3-core UniswapV3Pool.swap, flash
     """
     pool = pool_from_snapshot(flow.snapshot, engine=engine)
+    if isinstance(pool, CLPool) or flow.snapshot.family is not Family.UNISWAP_V3:
+        raise SimulationError("a sweep knows pools of Uniswap V3 only; replay takes any", family=flow.snapshot.family)
     depths = _Depths(flow.snapshot)
     path = Path([pool.sqrt_price_x96])
     for timestamp, what in Course.of(flow, schedule).steps:
@@ -85,7 +91,7 @@ def walk(flow: Flow, schedule: Schedule | None, *, engine: Engine) -> Path:
     return path
 
 
-def _swap(path: Path, depths: _Depths, pool: AnyPool, call: RecoveredCall) -> None:
+def _swap(path: Path, depths: _Depths, pool: V3Pool, call: RecoveredCall) -> None:
     before_x96 = pool.sqrt_price_x96
     amounts = apply_call(pool, call)
     if amounts is None or pool.sqrt_price_x96 == before_x96:
@@ -103,7 +109,7 @@ def _swap(path: Path, depths: _Depths, pool: AnyPool, call: RecoveredCall) -> No
     pieces.extend(Piece(low / Q96, high / Q96, rate, depth, len(path.marks)) for low, high, depth in stretches)
 
 
-def _other(path: Path, depths: _Depths, pool: AnyPool, event: LiquidityEvent | FlashEvent | FeeProtocolEvent) -> None:
+def _other(path: Path, depths: _Depths, pool: V3Pool, event: OtherEvent) -> None:
     apply_other(pool, event)
     if isinstance(event, LiquidityEvent):
         depths.change(event.tick_lower, event.tick_upper, event.liquidity_delta)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.worlds import FREE_GAS, START_BLOCK, START_TIME, make_snapshot
+from support.worlds import FREE_GAS, START_BLOCK, START_TIME, make_slipstream_snapshot, make_snapshot
 
 from protocol.errors import SimulationError
 from protocol.units import Q96, Q128
@@ -287,3 +287,8 @@ def test_what_no_position_can_have_is_refused(lower: object, upper: object, valu
     made = Sweep(Flow(make_snapshot(), ()), quoted(make_snapshot()))
     with pytest.raises(SimulationError, match=says):
         made.evaluate(lower, upper, value)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_pool_whose_fees_are_others_is_left_to_replay() -> None:
+    with pytest.raises(SimulationError, match="replay takes any"):
+        swept_growth(make_flow(make_slipstream_snapshot()), [(-600, 600)])
