@@ -17,6 +17,7 @@ from protocol.errors import ConfigError, StoreError, TidelineError
 from protocol.units import JobId
 from simulator.events import Block
 from simulator.market import Market, MarketInfo
+from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
 from validator.job_runner import JobRunner, RunnerContext
 from validator.leases import JobLeases
@@ -245,6 +246,11 @@ class _OpenedMarket:
         """What never changes about the market."""
         return self._market.info
 
+    @property
+    def vault(self) -> VaultState | None:
+        """The real vault, where the market reads one."""
+        return self._market.vault
+
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head."""
         job = await self._store.get_job(self._job.job_id)
@@ -257,6 +263,10 @@ class _OpenedMarket:
     async def next_block(self) -> Block:
         """Return the next block."""
         return await self._market.next_block()
+
+    async def settle(self) -> None:
+        """Return once the last block stands."""
+        await self._market.settle()
 
     async def close(self) -> None:
         """Release the market."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import address_of, call_data, read_words, signed, unsigned
-from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
+from simulator.chain.blocks import Header, PoolLog, Trail, expects_events, header_request, pool_logs_request
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.lens import lens_code
-from simulator.chain.rpc import Absent, BadAnswer, Request
+from simulator.chain.ownership import own_events
+from simulator.chain.rpc import Absent, BadAnswer, Refused, Request
 from simulator.chain.snapshot import VaultQuery, read_snapshot
-from simulator.events import Block, PoolEvent
+from simulator.events import Block
 from simulator.market import Market, MarketInfo, Reorg, Token
 from simulator.portfolio import VaultState
 from simulator.recorded import Clock, RealClock
@@ -28,7 +31,8 @@ _log = logging.getLogger(__name__)
 class ChainSettings:
     """How a chain is read. Seconds are real ones.
 
-    `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the round.
+    `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the round. A round's last block
+    counts once `confirmations` blocks lie on it.
     """
 
     block_time_s: int
@@ -37,6 +41,7 @@ class ChainSettings:
     stall_s: float = 20.0
     give_up_s: float = 120.0
     kept_blocks: int = 256
+    confirmations: int = 2
 
 
 class ChainMarket:
@@ -88,22 +93,21 @@ class ChainMarket:
         return self._info
 
     @property
-    def vault(self) -> VaultState:
-        """The vault at the block of the last snapshot."""
-        if self._vault is None:
-            raise SimulationError("no vault was read", pool=self._info.pair_address)
+    def vault(self) -> VaultState | None:
+        """The vault at the block of the last snapshot; None where none is read."""
         return self._vault
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, pinned by hash. Raises a retryable ChainError when no endpoint can say."""
         deadline_s = self._settings.deadline_s
-        number = await self._endpoints.head(deadline_s=deadline_s)
-        header = await self._endpoints.ask(header_request(number), deadline_s=deadline_s)
-        if header is None:
-            raise ChainError("the head is gone", retryable=True, block=number)
-        reading = await read_snapshot(
-            self._endpoints, self._info, header, vault=self._vault_query, lens=self._lens, deadline_s=deadline_s
-        )
+        with _passing():
+            number = await self._endpoints.head(deadline_s=deadline_s)
+            header = await self._endpoints.ask(header_request(number), deadline_s=deadline_s)
+            if header is None:
+                raise ChainError("the head is gone", retryable=True, block=number)
+            reading = await read_snapshot(
+                self._endpoints, self._info, header, vault=self._vault_query, lens=self._lens, deadline_s=deadline_s
+            )
         self._trail = Trail(header, kept=self._settings.kept_blocks)
         self._vault = reading.vault
         self._arrived()
@@ -126,17 +130,22 @@ class ChainMarket:
                 await self._wait(trail)  # it did not hold: a node that lags, or the chain changed back
                 continue
             try:
-                events = await self._events(header)
+                with _passing():
+                    logs = await self._logs(header)
+                    own = await own_events(
+                        self._endpoints, logs, header, self._vault_query, deadline_s=self._settings.deadline_s
+                    )
             except Absent:  # the block was there a moment ago: taken back, or a node that lags
                 await self._wait(trail)
                 continue
             trail.append(header)
             self._arrived()
-            return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events)
+            events = tuple(log.event for log in logs)
+            return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events, own)
 
-    async def settle(self, confirmations: int) -> None:
-        """Return once that many blocks lie on the last one returned. Raises as `next_block` does."""
-        trail = self._opened_trail()
+    async def settle(self) -> None:
+        """Return once as many blocks as the settings want lie on the last one returned. Raises as `next_block` does."""
+        trail, confirmations = self._opened_trail(), self._settings.confirmations
         while (top := await self._header(trail.last.number + confirmations)) is None:
             await self._wait(trail)
         below = top if confirmations == 0 else await self._header(trail.last.number)
@@ -157,18 +166,19 @@ class ChainMarket:
         self._last_arrival = self._last_look = self._clock.monotonic()
 
     async def _header(self, number: int) -> Header | None:
-        return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
+        with _passing():
+            return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
 
-    async def _events(self, header: Header) -> tuple[PoolEvent, ...]:
-        """Return the pool's events in a block. Nodes index logs after they serve the block, so an empty answer that the
+    async def _logs(self, header: Header) -> tuple[PoolLog, ...]:
+        """Return the pool's logs in a block. Nodes index logs after they serve the block, so an empty answer that the
         bloom does not expect is asked for once more.
         """
-        request = events_request(header, self._info.pair_address)
-        events = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
-        if not events and expects_events(header, self._info.pair_address):
+        request = pool_logs_request(header, self._info.pair_address)
+        logs = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
+        if not logs and expects_events(header, self._info.pair_address):
             await self._clock.sleep(self._settings.poll_s)
-            events = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
-        return events
+            logs = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
+        return logs
 
     async def _wait(self, trail: Trail) -> None:
         """Wait a little for the next block; look into it when none comes for long."""
@@ -209,6 +219,15 @@ class ChainMarket:
         depth = trail.rewind(kept[low])
         if depth:
             raise Reorg(kept[low].number, kept[low].block_hash, depth, pool=self._info.pair_address)
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    """Turn a node's no into something that may pass: the pool was there when the market was opened."""
+    try:
+        yield
+    except Refused as error:
+        raise ChainError(error.message, retryable=True, **error.where) from error
 
 
 async def read_info(endpoints: Endpoints, pair_address: str, settings: ChainSettings) -> MarketInfo:

@@ -181,14 +181,14 @@ async def test_settle_waits_for_confirmations_and_sees_a_reorg_under_them(chain:
     await market.open_round(12)
     await busy_block(chain, 0)
     await market.next_block()
-    waiting = asyncio.create_task(market.settle(2))
+    waiting = asyncio.create_task(market.settle())
     await chain.mine()
     assert not waiting.done()
     await chain.mine()
     await waiting
     await chain.reorg(3)
     with pytest.raises(Reorg):
-        await market.settle(2)
+        await market.settle()
 
 
 async def test_no_block_for_long_is_a_retryable_error(chain: AnvilPool) -> None:
