@@ -86,6 +86,10 @@ class Console:
             case Trouble(message):
                 self._line("validator", message)
 
+    def note(self, subject: str, text: str) -> None:
+        """Say something that is no fact of a round."""
+        self._line(subject, text)
+
     def _opened(self, event: RoundOpened) -> None:
         if self._detail:
             when = datetime.fromtimestamp(event.timestamp, UTC)

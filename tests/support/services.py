@@ -42,7 +42,7 @@ def recorded_job(job_id: str, *, like: str = "wbtc-weth", **changes: Any) -> Job
 
 async def at_full_speed(job: Job, resume_after: int | None) -> Market:
     """Open a job's recorded market without a pace."""
-    return open_market(job, resume_after, None)
+    return await open_market(job, resume_after, None, {})
 
 
 @dataclass
