@@ -21,7 +21,7 @@ from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
 from tortoise.transactions import in_transaction
 
-from db import executions, jobs, postgres_client, results, rounds, schema, sqlite_client
+from db import executions, jobs, postgres_client, results, rounds, schema, sqlite_client, sqlite_file
 from db.job import Job
 from db.models import APP
 from db.records import (
@@ -91,7 +91,7 @@ class Store:
         """Open a database; with `create`, make it or bring it to this version first."""
         parsed = parse_database_url(url)
         if parsed.dialect == "sqlite":
-            _check_file(Path(parsed.path), create=create)
+            await asyncio.to_thread(sqlite_file.check, Path(parsed.path), create=create)
         store = cls(parsed, TortoiseContext(), clock)
         try:
             await store._in_scope(lambda: store._connect(create=create, busy_timeout_ms=busy_timeout_ms))
@@ -298,22 +298,6 @@ class Store:
         if self._context is None:
             raise StoreError("the database is closed", database=self._url.shown)
         return self._context
-
-
-def _check_file(path: Path, *, create: bool) -> None:
-    if path.is_dir():
-        raise ConfigError(f"the database {path} is a directory")
-    if path.exists() or str(path) == ":memory:":
-        return
-    if not create:
-        raise ConfigError(f"there is no database {path}; create it with: tideline jobs migrate")
-    # One level only: a whole missing path is more likely a mistyped one.
-    if not path.parent.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} of the database does not exist (sqlite:////x is absolute)")
-    try:
-        path.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {path.parent}: {error.strerror}") from error
 
 
 def _one_line(error: BaseException) -> str:

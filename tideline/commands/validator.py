@@ -18,6 +18,7 @@ from db.job import Job
 from db.store import Store
 from protocol.errors import ConfigError
 from protocol.signing import Signer, keypair_from_uri, load_hotkey, parse_hotkey
+from protocol.subtensor import ChainEndpoint
 from protocol.units import Hotkey
 from simulator.market import Market, MarketInfo
 from simulator.recorded import parse_speed
@@ -31,7 +32,7 @@ from validator.ports import Roster
 from validator.progress import Observer
 from validator.roster import FixedRoster, MetagraphRoster
 from validator.service import ServiceSettings, ValidatorService
-from validator.subtensor import ChainEndpoint, ValidatorChain
+from validator.subtensor import ValidatorChain
 from validator.transport import MinerClient, MinerEndpoint, check_address
 from validator.weight_setter import WeightSetter, WeightSettings
 from validator.weights_service import (
