@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from db.job import Job, validate_job
-from simulator.chain.devnet import CHAIN_ID
 
 NOBODY = "0x0000000000000000000000000000000000000000"  # a virtual vault has no address
 GAS_PRICE_WEI = "50000000"  # 0.05 gwei, a price of the layer-2 chains that vaults of this size live on
@@ -53,8 +52,8 @@ class DemoDevnet:
 DEMO_DEVNETS = {
     net.record: net
     for net in (
-        DemoDevnet("usdc-weth-005", CHAIN_ID, "0x6562a3Fb2bf11FE1B48dA606624e56018E1Ae3c0"),
-        DemoDevnet("wbtc-weth-03", CHAIN_ID + 1, "0x8B77858C7C8b8E7194Dbde1CC40d8C126Fea79AA"),
+        DemoDevnet("usdc-weth-005", 31337, "0x6562a3Fb2bf11FE1B48dA606624e56018E1Ae3c0"),
+        DemoDevnet("wbtc-weth-03", 31338, "0x8B77858C7C8b8E7194Dbde1CC40d8C126Fea79AA"),
     )
 }
 

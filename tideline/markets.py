@@ -8,9 +8,6 @@ from fractions import Fraction
 from db.job import Job
 from protocol.errors import ConfigError
 from simulator import records
-from simulator.chain.endpoints import Endpoints
-from simulator.chain.market import ChainMarket, ChainSettings
-from simulator.chain.snapshot import VaultQuery
 from simulator.market import Market
 from simulator.recorded import RecordedMarket
 from tideline.chains import ChainAccess
@@ -43,6 +40,11 @@ async def open_market(
         raise ConfigError(
             f"job {job.job_id} is on chain {job.chain_id}, of which no node is known; give --rpc {job.chain_id}=URL"
         )
+    # A second to import, which only those who read a chain should wait for.
+    from simulator.chain.endpoints import Endpoints
+    from simulator.chain.market import ChainMarket, ChainSettings
+    from simulator.chain.snapshot import VaultQuery
+
     endpoints = Endpoints.over_http(access.urls, chain_id=job.chain_id, quorum=access.quorum)
     vault = None if job.opening is not None else VaultQuery(job.sn_liquidity_manager_address, access.manager)
     try:

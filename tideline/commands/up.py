@@ -16,14 +16,12 @@ from protocol.errors import ConfigError
 from protocol.signing import keypair_from_uri
 from protocol.units import Hotkey, JobId
 from simulator import records
-from simulator.chain.devnet import Devnet
 from simulator.market import Market, MarketInfo
 from simulator.recorded import RecordedMarket, parse_speed
 from simulator.records import Record
 from tideline.commands.leaderboard import load_boards, print_board
 from tideline.console import Console, Tally
 from tideline.demo import DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs, devnet_of, market_settings
-from tideline.devnet_market import DevnetMarket
 from tideline.embedded import (
     NETUID,
     START_BLOCK,
@@ -121,6 +119,8 @@ async def _has_devnet(wanted: str | None, console: Console) -> bool:
     """Return whether to play on devnets. Raises ConfigError where they are wanted and cannot be had."""
     if wanted == "recorded":
         return False
+    from simulator.chain.devnet import Devnet  # a second to import, which the recorded markets do not need
+
     try:
         await asyncio.to_thread(Devnet.prepare)
     except ConfigError as error:
@@ -135,6 +135,8 @@ async def _open(job: Job, resume_after: int | None, speed: Fraction | None, cons
     net = devnet_of(job)
     if net is None:
         return await open_market(job, resume_after, speed, {})
+    from tideline.devnet_market import DevnetMarket  # as above
+
     market = await DevnetMarket.start(
         records.load(net.record), chain_id=net.chain_id, speed=speed, start_block=resume_after
     )
