@@ -83,7 +83,8 @@ class JobRunner:
         """Play rounds; return True once as many are played as wanted, False when the job was paused or removed.
 
         A round that fails through no miner's fault is voided and the next one begins. Raises ConfigError when the
-        job's settings cannot be played at all, StoreError when the database fails.
+        job's settings cannot be played at all, StoreError when the database fails, SimulationError when no round can
+        open on what the market is.
         """
         while self._max_rounds is None or self._played < self._max_rounds:
             job = await self._context.store.get_job(self._job_id)
@@ -307,8 +308,13 @@ class JobRunner:
         )
 
     async def _void(self, job: Job, period: _Period | None, error: SimulationError | ChainError) -> None:
-        """Close the period's rounds as inconclusive: nobody is touched. Then wait a little."""
+        """Close the period's rounds as inconclusive: nobody is touched. Then wait a little.
+
+        Raises the error itself where no round could be opened on what the market is and holds.
+        """
         _log.error("job %s: %s", job.job_id, error)
+        if period is None and isinstance(error, SimulationError):
+            raise error  # what was learnt when the market was opened may be wrong: the supervisor opens it anew
         if period is None and self._told != str(error):
             self._told = str(error)
             self._context.observe(Trouble(f"job {job.job_id} can open no round and tries again: {error}"))

@@ -22,7 +22,7 @@ from simulator.snapshot import PoolSnapshot
 from validator.job_runner import JobRunner, RunnerContext
 from validator.leases import JobLeases
 from validator.ports import MarketSource
-from validator.progress import ProgressEvent, RoundClosed, Trouble
+from validator.progress import ProgressEvent, RoundClosed, RoundOpened, Trouble
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +163,8 @@ class ValidatorService:
         return None if limit is None else max(0, limit - self._played[job_id])
 
     def _count(self, event: ProgressEvent) -> None:
+        if isinstance(event, RoundOpened):
+            self._told.pop(f"stopped {event.job_id}", None)
         if isinstance(event, RoundClosed) and event.round_type == "evaluation":
             self._played[JobId(event.job_id)] += 1
         self._observe(event)
@@ -196,7 +198,7 @@ class ValidatorService:
             await self._void_open_rounds(job_id, reason)
         except StoreError as error:  # tried again before anything else is played
             _log.error("job %s: its round could not be closed: %s", job_id, error)
-        self._observe(Trouble(f"job {job_id} stopped and is tried again: {reason}"))
+        self._tell_once(f"stopped {job_id}", f"job {job_id} stopped and is tried again: {reason}")
         await asyncio.sleep(self._settings.restart_s)
 
     async def _play(self, job_id: JobId, *, resume: bool) -> bool:

@@ -102,7 +102,7 @@ class ChainMarket:
         deadline_s = self._settings.deadline_s
         with _passing():
             number = await self._endpoints.head(deadline_s=deadline_s)
-            header = await self._endpoints.ask(header_request(number), deadline_s=deadline_s)
+            header = await self._header(number)
             if header is None:
                 raise ChainError("the head is gone", retryable=True, block=number)
             reading = await read_snapshot(
@@ -121,35 +121,36 @@ class ChainMarket:
         """
         trail = self._opened_trail()
         while True:
-            header = await self._header(trail.last.number + 1)
-            if header is None:
-                await self._wait(trail)
-                continue
-            if not trail.continues(header):
-                await self._rewind(trail)
-                await self._wait(trail)  # it did not hold: a node that lags, or the chain changed back
-                continue
+            why: ChainError | None = None
             try:
-                with _passing():
-                    logs = await self._logs(header)
-                    own = await own_events(
-                        self._endpoints, logs, header, self._vault_query, deadline_s=self._settings.deadline_s
-                    )
-            except Absent:  # the block was there a moment ago: taken back, or a node that lags
-                await self._wait(trail)
-                continue
-            trail.append(header)
-            self._arrived()
-            events = tuple(log.event for log in logs)
-            return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events, own)
+                block = await self._next(trail)
+            except (Absent, Refused) as error:  # taken back, a node that lags, or one that cannot just now
+                block, why = None, error
+            if block is not None:
+                self._arrived()
+                return block
+            await self._wait(trail, why)
+
+    async def _next(self, trail: Trail) -> Block | None:
+        """Return the next block, having taken it into the trail; None where the chain has none yet that fits on."""
+        header = await self._header(trail.last.number + 1)
+        if header is None:
+            return None
+        if not trail.continues(header):
+            await self._rewind(trail)
+            return None  # it did not hold: a node that lags, or the chain changed back
+        logs = await self._logs(header)
+        own = await own_events(self._endpoints, logs, header, self._vault_query, deadline_s=self._settings.deadline_s)
+        trail.append(header)
+        events = tuple(log.event for log in logs)
+        return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events, own)
 
     async def settle(self) -> None:
         """Return once as many blocks as the settings want lie on the last one returned. Raises as `next_block` does."""
-        trail, confirmations = self._opened_trail(), self._settings.confirmations
-        while (top := await self._header(trail.last.number + confirmations)) is None:
+        trail = self._opened_trail()
+        while await self._header(trail.last.number + self._settings.confirmations) is None:
             await self._wait(trail)
-        below = top if confirmations == 0 else await self._header(trail.last.number)
-        if below != trail.last:
+        if await self._header(trail.last.number) != trail.last:
             await self._rewind(trail)
             raise ChainError("the chain changes back and forth", retryable=True, block=trail.last.number)
 
@@ -166,8 +167,15 @@ class ChainMarket:
         self._last_arrival = self._last_look = self._clock.monotonic()
 
     async def _header(self, number: int) -> Header | None:
-        with _passing():
-            return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
+        """Return a block's header. A node that refuses even that is broken for now, and asked again for a while."""
+        until = self._clock.monotonic() + self._settings.deadline_s
+        while True:
+            try:
+                return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
+            except Refused as error:
+                if self._clock.monotonic() >= until:
+                    raise ChainError(error.message, retryable=True, **error.where) from error
+                await self._clock.sleep(self._settings.poll_s)
 
     async def _logs(self, header: Header) -> tuple[PoolLog, ...]:
         """Return the pool's logs in a block. Nodes index logs after they serve the block, so an empty answer that the
@@ -180,23 +188,25 @@ class ChainMarket:
             logs = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
         return logs
 
-    async def _wait(self, trail: Trail) -> None:
-        """Wait a little for the next block; look into it when none comes for long."""
+    async def _wait(self, trail: Trail, why: ChainError | None = None) -> None:
+        """Wait a little for the next block; look into it when none comes for long. `why` is what was wrong last."""
         await self._clock.sleep(self._settings.poll_s)
         now, settings = self._clock.monotonic(), self._settings
         if now - self._last_arrival >= settings.give_up_s:
+            reason = "" if why is None else f": {why.message}"
             raise ChainError(
-                f"no new block for {settings.give_up_s:g} s",
+                f"no new block for {settings.give_up_s:g} s{reason}",
                 retryable=True,
                 pool=self._info.pair_address,
                 block=trail.last.number,
-            )
+            ) from why
         if now - self._last_look >= settings.stall_s:
             self._last_look = now
-            head = await self._endpoints.head(deadline_s=settings.deadline_s)
+            with _passing():
+                head = await self._endpoints.head(deadline_s=settings.deadline_s)
+                if await self._header(trail.last.number) != trail.last:
+                    await self._rewind(trail)
             _log.warning("pool %s: no block after %d, the head is %d", self._info.pair_address, trail.last.number, head)
-            if await self._header(trail.last.number) != trail.last:
-                await self._rewind(trail)
 
     async def _rewind(self, trail: Trail) -> None:
         """Move to the common ancestor and raise Reorg, or Divergence where it is not among the blocks kept.
@@ -262,13 +272,16 @@ async def read_info(endpoints: Endpoints, pair_address: str, settings: ChainSett
 
 
 def _read_text(answer: list[int]) -> str:
-    """Return a symbol: a string, or the one word of the tokens that came before strings."""
+    """Return a symbol: a string, or the one word of the tokens that came before strings. Anybody may name a token
+    anything: only what the protocol can carry is kept.
+    """
     data = b"".join(word.to_bytes(32, "big") for word in answer)
     if len(answer) >= 2 and answer[0] == 32:
         if answer[1] > len(data) - 64:
             raise BadAnswer("a string that is cut off")
         data = data[64 : 64 + answer[1]]
-    return data.rstrip(b"\0").decode("utf-8", "replace")[:32]
+    text = data.rstrip(b"\0").decode("utf-8", "replace")
+    return "".join(c for c in text if c.isprintable()).strip()[:32] or "?"
 
 
 if TYPE_CHECKING:
