@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -248,10 +247,3 @@ async def recovered(market: ChainMarket) -> Round:
                 return round_of(await market.open_round(12))
             except ChainError as error:
                 assert error.retryable
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

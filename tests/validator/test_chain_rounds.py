@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -349,10 +348,3 @@ async def test_a_chain_that_never_makes_up_its_mind_voids_the_round(store: Store
         world.happens = trade
         round_id, _ = await until_closed(run, after=at)
     await assert_as_on_chain(store, round_id, chain)
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
