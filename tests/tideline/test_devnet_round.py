@@ -142,8 +142,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[RoundRun]:
     made: list[RoundRun] = []
 
     class Kept(RoundRun):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)  # type: ignore[arg-type] # whatever the runner gives
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)  # type: ignore[arg-type] # whatever the runner gives
             made.append(self)
 
     monkeypatch.setattr(job_runner, "RoundRun", Kept)
