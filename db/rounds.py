@@ -43,7 +43,7 @@ async def take_back(tables: Tables, round_id: RoundId, *, after_checkpoint: int)
         raise StoreError("only an active round takes answers back", round_id=round_id)
     gone = {"round_id": round_id, "checkpoint_index__gt": after_checkpoint}
     await tables.predictions.filter(**gone).delete()
-    await tables.live_executions.filter(**gone, tx_hash=None).delete()
+    await tables.live_executions.filter(**gone, mode="paper").delete()  # what may be on a chain is never forgotten
 
 
 async def void(tables: Tables, round_id: RoundId, reason: str, *, end_block: int | None, now: int) -> None:

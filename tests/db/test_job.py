@@ -45,6 +45,13 @@ def test_defaults_are_the_designs() -> None:
     )
 
 
+def test_a_job_on_a_chain_may_have_a_vault_that_exists_on_paper_only() -> None:
+    virtual = {**SETTINGS, "sn_liquidity_manager_address": "0x" + "0" * 40}
+    assert validate_job({**virtual, "opening": OPENING}).feed == "chain"
+    with pytest.raises(ConfigError, match="is the zero address"):
+        validate_job(virtual)
+
+
 def test_a_recorded_job_has_its_opening() -> None:
     expected = Opening(10**18, 5, (OpeningPosition(-200, 200, 7, 0),))
     assert validate_job(RECORDED).opening == expected

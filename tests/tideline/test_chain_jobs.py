@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from protocol.errors import ConfigError
 from protocol.signing import keypair_from_uri
 from tideline.chains import ChainAccess, chain_accesses
 from tideline.demo import demo_jobs
+from tideline.markets import open_market
 from validator.verification import check, load
 
 ALICE, BOB, CHARLIE = (keypair_from_uri(uri).ss58_address for uri in ("//Alice", "//Bob", "//Charlie"))
@@ -82,42 +84,32 @@ async def recomputed(folder: Path) -> list[tuple[str, str, int]]:
         return [(row.round_id, row.status, row.start_block) for row in rounds]
 
 
-def test_a_job_is_played_at_the_head_of_a_chain_named_by_url(tmp_path: Path, named_miners: list[str]) -> None:
-    with devnet(tmp_path, "--port", "0", "--block-time", "0.05") as where:
-        add_job(tmp_path, where)
-        urls = {"TIDELINE_RPC": f"31337={where['rpc']} 31337={where['rpc']}/"}
-        with validate(tmp_path, *named_miners, "--rounds", "1", "--rpc-quorum", "2", **urls) as validator:
-            assert validator.end() == 0, validator.lines
-    [(round_id, status, start_block)] = asyncio.run(recomputed(tmp_path))
-    assert (round_id, status) == ("mine-evaluation-1", "completed")
-    assert start_block > where["opening_block"], "the chain went on while the validator started"
-
-
-def test_a_devnet_killed_and_restarted_costs_one_round_and_no_restart(
+def test_a_chain_named_by_url_is_played_at_its_head_and_may_die_and_come_back(
     tmp_path: Path, named_miners: list[str], free_port: int
 ) -> None:
-    port = ("--port", str(free_port), "--block-time", "0.05")
-    rpc = ("--rpc", f"31337=http://127.0.0.1:{free_port}")
+    options = ("--port", str(free_port), "--block-time", "0.05")
+    url = f"http://127.0.0.1:{free_port}"
     with contextlib.ExitStack() as stack:
-        with devnet(tmp_path, *port) as where:
+        with devnet(tmp_path, *options) as where:
             add_job(tmp_path, where)
-            validator = stack.enter_context(validate(tmp_path, *named_miners, *rpc, "--rounds", "1"))
-            validator.until("evaluation round 1 opens")
+            rpcs = {"TIDELINE_RPC": f"31337={url} 31337={url}/"}
+            wanted = ("--rounds", "2", "--rpc-quorum", "2")
+            validator = stack.enter_context(validate(tmp_path, *named_miners, *wanted, **rpcs))
+            validator.until("evaluation round 1 of")
+            validator.until("evaluation round 2 opens")
             os.killpg(where["pid"], signal.SIGKILL)
             validator.until("is inconclusive, nobody is scored: no endpoint answers")
-        stack.enter_context(devnet(tmp_path, *port))
+        stack.enter_context(devnet(tmp_path, *options))
         assert validator.end() == 0, validator.lines
-    (first, first_status, _), (_, last_status, _) = asyncio.run(recomputed(tmp_path))
-    assert (first, first_status, last_status) == ("mine-evaluation-1", "inconclusive", "completed")
+    rounds = asyncio.run(recomputed(tmp_path))
+    assert [status for _, status, _ in rounds] == ["completed", "inconclusive", "completed"]
+    assert rounds[0][2] > where["opening_block"], "the chain had gone on while the validator started"
 
 
-def test_a_chain_that_nobody_named_is_told_and_the_validator_goes_on(tmp_path: Path) -> None:
-    add_job(tmp_path, {"pool": demo_jobs()[0].pair_address, "chain_id": 8453})
-    with validate(tmp_path, "--miner", f"{BOB}@127.0.0.1:9") as validator:
-        line = validator.until("job mine is not played until it is changed")
-        assert "is on chain 8453, of which no node is known; give --rpc 8453=URL" in line
-        validator.signal(signal.SIGTERM)
-        assert validator.end() == 0
+async def test_a_chain_that_nobody_named_is_the_operators_to_name() -> None:
+    job = replace(demo_jobs()[0], feed="chain", record=None, chain_id=8453)
+    with pytest.raises(ConfigError, match="is on chain 8453, of which no node is known; give --rpc 8453=URL"):
+        await open_market(job, None, None, {1: ChainAccess(("http://x",), 1, 12, None)})
 
 
 def test_access_to_chains_is_put_together_from_options() -> None:
