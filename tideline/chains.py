@@ -117,11 +117,11 @@ def _pairs(option: str, texts: Sequence[str]) -> list[tuple[int, str]]:
 def _url(chain_id: int, url: str) -> str:
     try:
         parts = urlsplit(url)
-        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_one = parts.scheme in ("http", "https", "ws", "wss") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none
         is_one = False
     if not is_one:
-        raise ConfigError(f"--rpc of chain {chain_id} wants an http or https URL")
+        raise ConfigError(f"--rpc of chain {chain_id} wants a URL of http, https, ws or wss")
     return url
 
 

@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from simulator.chain.abi import (
-    BURN,
-    FLASH,
-    MINT,
-    SWAP,
     address_of,
     keccak256,
     read_hash,
     read_log,
     read_quantity,
     read_words,
-    topic,
+    topics_of,
 )
 from simulator.chain.rpc import BadAnswer, Request
-from simulator.events import FeeProtocolEvent, LiquidityEvent, PoolEvent
+from simulator.events import FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.family import Family
 
 T = TypeVar("T")
 
@@ -84,11 +81,13 @@ class PoolLog:
     parties: tuple[str, ...]
 
 
-def pool_logs_request(header: Header, pair_address: str) -> Request[tuple[PoolLog, ...]]:
+def pool_logs_request(
+    header: Header, pair_address: str, family: Family = Family.UNISWAP_V3
+) -> Request[tuple[PoolLog, ...]]:
     """Ask for what a pool did in one block, in log order."""
 
     def read(log: dict[str, Any]) -> PoolLog | None:
-        event = read_log(log, pair_address=pair_address, block_number=header.number)
+        event = read_log(log, pair_address=pair_address, block_number=header.number, family=family)
         return None if event is None else PoolLog(event, _parties(event, log["topics"]))
 
     return logs_request(header, pair_address, read)
@@ -96,7 +95,7 @@ def pool_logs_request(header: Header, pair_address: str) -> Request[tuple[PoolLo
 
 def _parties(event: PoolEvent, topics: Sequence[str]) -> tuple[str, ...]:
     """Return whom a log names; `read_log` has counted its topics."""
-    if isinstance(event, FeeProtocolEvent):
+    if not isinstance(event, LiquidityEvent | SwapEvent | FlashEvent):
         return ()
     named = topics[1:2] if isinstance(event, LiquidityEvent) else topics[1:3]
     return tuple(address_of(read_words(word)[0]) for word in named)
@@ -148,7 +147,7 @@ def in_bloom(bloom: int, item: bytes) -> bool:
     return all(bloom >> (int.from_bytes(digest[at : at + 2], "big") % _BLOOM_BITS) & 1 for at in (0, 2, 4))
 
 
-def expects_events(header: Header, pair_address: str) -> bool:
+def expects_events(header: Header, pair_address: str, family: Family = Family.UNISWAP_V3) -> bool:
     """Whether the bloom makes it likely that the pool has events here: worth a second question when there are none.
 
     A bloom that is more than half full says yes to anything and is not asked.
@@ -157,7 +156,7 @@ def expects_events(header: Header, pair_address: str) -> bool:
         return False
     if not in_bloom(header.logs_bloom, bytes.fromhex(pair_address.removeprefix("0x"))):
         return False
-    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic(s)[2:])) for s in (SWAP, MINT, BURN, FLASH))
+    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic[2:])) for topic in topics_of(family))
 
 
 class Trail:

@@ -113,9 +113,9 @@ async def test_a_chain_that_nobody_named_is_the_operators_to_name() -> None:
 
 
 def test_access_to_chains_is_put_together_from_options() -> None:
-    rpcs = ["8453=https://a", "1=https://e", "8453=https://b", "8453=https://c", "8453=https://a", "5=http://x:1/k"]
+    rpcs = ["8453=https://a", "1=https://e", "8453=https://b", "8453=wss://c", "8453=https://a", "5=http://x:1/k"]
     assert chain_accesses(rpcs, None, ["5=3"], [f"5={MANAGER}"]) == {
-        8453: ChainAccess(("https://a", "https://b", "https://c"), 2, 2, "0x03a520b32C04BF3bEEf7BEb72E919cf822Ed34f1"),
+        8453: ChainAccess(("https://a", "https://b", "wss://c"), 2, 2, "0x03a520b32C04BF3bEEf7BEb72E919cf822Ed34f1"),
         1: ChainAccess(("https://e",), 1, 12, "0xC36442b4a4522E871399CD717aBDD847Ab11FE88"),
         5: ChainAccess(("http://x:1/k",), 1, 3, MANAGER),
     }
@@ -128,9 +128,9 @@ def test_access_to_chains_is_put_together_from_options() -> None:
         (["https://a"], None, [], [], "--rpc wants CHAIN_ID=VALUE"),
         (["8453="], None, [], [], "--rpc wants CHAIN_ID=VALUE"),
         (["-1=https://a"], None, [], [], "--rpc wants CHAIN_ID=VALUE"),
-        (["8453=ws://SECRET"], None, [], [], "--rpc of chain 8453 wants an http or https URL"),
-        (["8453=https://"], None, [], [], "--rpc of chain 8453 wants an http or https URL"),
-        (["8453=https://a:x"], None, [], [], "--rpc of chain 8453 wants an http or https URL"),
+        (["8453=ftp://SECRET"], None, [], [], "--rpc of chain 8453 wants a URL of http, https, ws or wss"),
+        (["8453=https://"], None, [], [], "--rpc of chain 8453 wants a URL of http, https, ws or wss"),
+        (["8453=https://a:x"], None, [], [], "--rpc of chain 8453 wants a URL of http, https, ws or wss"),
         (["8453=https://a", "8453=https://a"], 2, [], [], "--rpc-quorum 2 needs as many nodes of chain 8453"),
         (["5=https://a"], None, [], [], "the block time of chain 5 is not known; give --block-time 5=SECONDS"),
         (["5=https://a"], None, ["5=0"], [], "--block-time of chain 5 wants whole seconds"),
