@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,11 @@ def fuzz_seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def fuzz_operations(request: pytest.FixtureRequest) -> int:
     return int(request.config.option.fuzz_operations)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody uses now, for a node that must come back where it was."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
