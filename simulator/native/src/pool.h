@@ -42,7 +42,8 @@ typedef struct {
     u256 balance[2]; /* two's complement where they are not known */
     bool knows_balances;
     Table table;
-    /* Remembered results, no state: the last cell, fees, divisor and two bitmap word edges. */
+    /* Remembered results, no state: the last word (its first tick), cell, fees, divisor and two edges of words. */
+    int32_t word;
     Cell cell;
     Fees fees;
     Divisor divisor;

@@ -26,11 +26,13 @@ static inline u128 make128(u64 hi, u64 lo) { return (u128)hi << 64 | lo; }
 
 /* --- Doubles: an estimate good to a few units in the 53rd bit ----------------------------------------------------- */
 
-static inline double double64(u64 x) {
-    /* Two halves below 2**63, since the signed conversion is the one every processor has. */
-    return (double)(int64_t)(x >> 1) * 2.0 + (double)(int64_t)(x & 1);
+/* By parts below 2**63, since the signed conversion is the one every processor has. */
+static inline double double128(u128 x) {
+    double low = (double)(int64_t)(lo64(x) & INT64_MAX), middle = (double)(int64_t)((u64)(x >> 63) & INT64_MAX);
+    double sum = middle * 0x1p63 + low;
+    if (UNLIKELY(hi64(x) >> 62 != 0)) sum += (double)(int64_t)(hi64(x) >> 62) * 0x1p126;
+    return sum;
 }
-static inline double double128(u128 x) { return double64(hi64(x)) * 18446744073709551616.0 + double64(lo64(x)); }
 
 /* --- 256 bits, modulo 2**256 -------------------------------------------------------------------------------------- */
 
