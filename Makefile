@@ -40,7 +40,8 @@ unit:
 	$(RUN)/pytest -n auto
 
 unit-native: setup-dev ## every test of pools, rounds and the bytecode again, on the native engine
-	$(RUN)/pytest -n auto --engine native tests/simulator tests/attacks tests/validator tests/fuzz/test_pool_bytecode.py
+	$(RUN)/pytest -n auto --engine native tests/simulator tests/attacks tests/validator tests/fuzz/test_pool_bytecode.py \
+		tests/fuzz/test_pancake_bytecode.py::test_engine_and_bytecode_agree_on_every_operation
 
 sanitize: setup-dev ## the native engine's tests under the address and undefined-behaviour sanitizers
 	$(RUN)/python scripts/sanitize.py --fuzz-operations 6000

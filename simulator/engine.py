@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from protocol.errors import ConfigError
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.native import is_built
 from simulator.pool import Pool
 from simulator.snapshot import PoolSnapshot
@@ -21,14 +22,18 @@ def default_engine() -> Engine:
     return "native" if is_built() else "python"
 
 
-def make_pool(fee_pips: int, tick_spacing: int, *, engine: Engine = "python") -> AnyPool:
+def make_pool(
+    fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3, *, engine: Engine = "python"
+) -> AnyPool:
     """Return an uninitialised pool of an engine. Raises ConfigError if that engine was not compiled."""
-    return _pool_type(engine)(fee_pips, tick_spacing)
+    return _pool_type(engine)(fee_pips, tick_spacing, fee_policy)
 
 
-def pool_from_snapshot(snapshot: PoolSnapshot, *, engine: Engine = "python") -> AnyPool:
+def pool_from_snapshot(
+    snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3, *, engine: Engine = "python"
+) -> AnyPool:
     """Return the pool of a snapshot in an engine. Raises ConfigError if that engine was not compiled."""
-    return _pool_type(engine).from_snapshot(snapshot)
+    return _pool_type(engine).from_snapshot(snapshot, fee_policy)
 
 
 def _pool_type(engine: Engine) -> type[Pool] | type[NativePool]:

@@ -10,18 +10,18 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
 from protocol.units import Q128
-from simulator.fee_policy import UNISWAP_V3
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
-from simulator.math.full_math import mul_div, mul_div_rounding_up
+from simulator.math.full_math import mul_div
 from simulator.math.integers import MASK_32, MASK_128, MASK_256, to_int128
 from simulator.math.oracle import Observation
 from simulator.math.position import EMPTY_POSITION, PositionInfo, add_owed, tokens_owed
 from simulator.math.revert import PoolRevert
-from simulator.math.swap_math import PIPS
 from simulator.math.tick import EMPTY_TICK, TickInfo, check_ticks
 from simulator.native._core import Core
+from simulator.pool_flash import compute_flash
 from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
-from simulator.pool_state import PoolState, Storage, check_unsigned, cumulatives_inside, oracle_state
+from simulator.pool_state import PoolState, Storage, balances_after, check_unsigned, cumulatives_inside, oracle_state
 from simulator.pool_swap import SwapQuote
 from simulator.snapshot import PoolSnapshot
 
@@ -78,13 +78,14 @@ class NativeTicks(Mapping[int, TickInfo]):
 class NativePool(Core):
     """One pool. Fields are the contract's storage and may be read at any time; verbs are the contract's functions.
 
-    `swap`, `initialize` and `fee_growth_inside` are inherited from the extension. `copy` shares all ticks until either
-    side writes to them.
+    `swap` and `fee_growth_inside` are inherited from the extension. `copy` shares all ticks until either side writes to
+    them.
     """
 
-    __slots__ = ("positions",)
+    __slots__ = ("fee_policy", "positions")
 
-    def __init__(self, fee_pips: int, tick_spacing: int) -> None:
+    def __init__(self, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> None:
+        self.fee_policy = fee_policy
         self.positions: Storage[PositionKey, PositionInfo] = Storage(EMPTY_POSITION)
 
     @property
@@ -106,6 +107,11 @@ class NativePool(Core):
         return [Observation._make(slot) for slot in self._observations()]
 
     # --- The contract's verbs ---------------------------------------------------------------------------------------
+
+    def initialize(self, sqrt_price_x96: int, /) -> None:
+        """Set the first price, as `Pool.initialize` does."""
+        super().initialize(sqrt_price_x96)
+        self.fee_protocol = self.fee_policy.initial_fee_protocol(self.fee_pips)
 
     def mint(self, owner: Hashable, tick_lower: int, tick_upper: int, amount: int) -> tuple[int, int]:
         """Add liquidity to an owner's position, as `Pool.mint` does."""
@@ -158,21 +164,11 @@ class NativePool(Core):
 
     def flash(self, amount0: int, amount1: int, pay0: int, pay1: int) -> None:
         """Lend tokens within one call, as `Pool.flash` does."""
-        for amount in (amount0, amount1, pay0, pay1):
-            check_unsigned(amount, MASK_256)
-        self._require_unlocked()
-        if self.liquidity == 0:
-            raise PoolRevert("L")
-        self._balances_after(-amount0, -amount1)
-        paid0, paid1 = pay0 - amount0, pay1 - amount1
-        balances = self._balances_after(paid0, paid1)
-        if paid0 < mul_div_rounding_up(amount0, self.fee_pips, PIPS):
-            raise PoolRevert("F0")
-        if paid1 < mul_div_rounding_up(amount1, self.fee_pips, PIPS):
-            raise PoolRevert("F1")
-        protocol0, growth0_x128 = self._split_flash_fee(paid0, self.fee_protocol % 16)
-        protocol1, growth1_x128 = self._split_flash_fee(paid1, self.fee_protocol >> 4)
-        self.balance0, self.balance1 = balances
+        paid0, paid1 = compute_flash(self._state(), amount0, amount1, pay0, pay1, fee_pips=self.fee_pips)
+        setting0, setting1 = self.fee_policy.decode(self.fee_protocol)
+        protocol0, growth0_x128 = self._split_flash_fee(paid0, setting0)
+        protocol1, growth1_x128 = self._split_flash_fee(paid1, setting1)
+        self.balance0, self.balance1 = self._balances_after(paid0, paid1)
         self.protocol_fees_0 = (self.protocol_fees_0 + protocol0) & MASK_128
         self.protocol_fees_1 = (self.protocol_fees_1 + protocol1) & MASK_128
         self.fee_growth_global_0_x128 = (self.fee_growth_global_0_x128 + growth0_x128) & MASK_256
@@ -181,9 +177,9 @@ class NativePool(Core):
     def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:
         """Set the protocol's share of each token's fees, as `Pool.set_fee_protocol` does."""
         self._require_unlocked()
-        if not all(n == 0 or 4 <= n <= 10 for n in (fee_protocol0, fee_protocol1)):
+        if not all(self.fee_policy.is_allowed(setting) for setting in (fee_protocol0, fee_protocol1)):
             raise PoolRevert
-        self.fee_protocol = fee_protocol0 + (fee_protocol1 << 4)
+        self.fee_protocol = self.fee_policy.encode(fee_protocol0, fee_protocol1)
 
     def collect_protocol(self, amount0_requested: int, amount1_requested: int) -> tuple[int, int]:
         """Pay out the protocol's fees, up to what is requested, as `Pool.collect_protocol` does."""
@@ -240,6 +236,7 @@ class NativePool(Core):
     def copy(self) -> NativePool:
         """Return an independent pool in the same state. Cheap: ticks are shared until either side writes to them."""
         twin = self._copy()
+        twin.fee_policy = self.fee_policy
         twin.positions = self.positions.copy()
         return twin
 
@@ -255,10 +252,10 @@ class NativePool(Core):
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: PoolSnapshot) -> NativePool:
+    def from_snapshot(cls, snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> NativePool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot, UNISWAP_V3)
-        pool = cls(snapshot.fee_pips, snapshot.tick_spacing)
+        check_snapshot(snapshot, fee_policy)
+        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, fee_policy)
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
         pool.tick = snapshot.tick  # one below the price's own tick after a fall that ended exactly on it
@@ -301,16 +298,10 @@ class NativePool(Core):
             raise PoolRevert("LOK")
 
     def _balances_after(self, change0: int, change1: int) -> tuple[int, int]:
-        balance0, balance1 = self.balance0 + change0, self.balance1 + change1
-        if self.knows_balances:
-            if balance0 < 0 or balance1 < 0:
-                raise PoolRevert("TF")
-            if balance0 > MASK_256 or balance1 > MASK_256:
-                raise PoolRevert
-        return balance0, balance1
+        return balances_after(self._state(), change0, change1)
 
-    def _split_flash_fee(self, paid: int, fee_protocol: int) -> tuple[int, int]:
-        share = paid // fee_protocol if fee_protocol else 0
+    def _split_flash_fee(self, paid: int, setting: int) -> tuple[int, int]:
+        share = self.fee_policy.share_of_flash_fee(paid, setting)
         return share & MASK_128, mul_div(paid - share, Q128, self.liquidity)
 
 

@@ -99,6 +99,6 @@ def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypat
         return
     defeat = next((found for i in range(BUDGET) if (found := fight_engines(module.NativePool, 7, i)) is not None), None)
     assert defeat is not None
-    arguments = defeat.fee_pips, defeat.tick_spacing, defeat.operations
+    arguments = defeat.fee_pips, defeat.tick_spacing, defeat.fee_policy, defeat.operations
     assert replayed_engines(module.NativePool, *arguments) == defeat.difference
     assert replayed_engines(simulator.native.pool.NativePool, *arguments) is None

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from support.pancake_walk import PancakeWalk
 from support.pool_duel import answer, shrunk
 from support.pool_fields import FIELDS
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from protocol.units import Q96
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import Pool
 
@@ -24,12 +26,13 @@ class EngineDefeat:
     index: int
     fee_pips: int
     tick_spacing: int
+    fee_policy: ProtocolFeePolicy
     operations: tuple[Operation, ...]
     difference: str
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}, walk {self.index}: {self.difference}", "reproduce:"]
-        lines.append(f"pool = Pool({self.fee_pips}, {self.tick_spacing})")
+        lines.append(f"pool = Pool({self.fee_pips}, {self.tick_spacing}, {self.fee_policy})")
         return "\n".join([*lines, *map(str, self.operations)])
 
 
@@ -48,9 +51,11 @@ def difference_of(ours: Any, theirs: Any) -> str | None:
 class EngineDuel:
     """One pool twice: in plain Python and in another engine."""
 
-    def __init__(self, native: Any, fee_pips: int, tick_spacing: int) -> None:
-        self.python = Pool(fee_pips, tick_spacing)
-        self.native = native(fee_pips, tick_spacing)
+    def __init__(
+        self, native: Any, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3
+    ) -> None:
+        self.python = Pool(fee_pips, tick_spacing, fee_policy)
+        self.native = native(fee_pips, tick_spacing, fee_policy)
 
     def step(self, operation: Operation) -> str | None:
         """Carry out one operation on both. Returns how they differ, None if they do not."""
@@ -65,26 +70,31 @@ class EngineDuel:
         return difference_of(self.python, self.native)
 
 
-def fight_engines(native: Any, seed: int, index: int, length: int = LENGTH) -> EngineDefeat | None:
+def fight_engines(
+    native: Any, seed: int, index: int, walks: type[PoolWalk | PancakeWalk] = PoolWalk
+) -> EngineDefeat | None:
     """Walk once with both; return the difference met, with as few operations as possible, or None."""
-    walk = PoolWalk(seed, index)
-    duel = EngineDuel(native, walk.fee_pips, walk.spacing)
+    walk = walks(seed, index)
+    kind = walk.fee_pips, walk.spacing, walk.fee_policy
+    duel = EngineDuel(native, *kind)
     operations: list[Operation] = []
-    for _ in range(length):
+    for _ in range(LENGTH):
         operations.append(walk.next(duel.python))
         if duel.step(operations[-1]) is not None:
 
             def replay(kept: Sequence[Operation]) -> str | None:
-                return replayed_engines(native, walk.fee_pips, walk.spacing, kept)
+                return replayed_engines(native, *kind, kept)
 
             fewest = shrunk(operations, replay)
-            return EngineDefeat(seed, index, walk.fee_pips, walk.spacing, tuple(fewest), str(replay(fewest)))
+            return EngineDefeat(seed, index, *kind, tuple(fewest), str(replay(fewest)))
     return None
 
 
-def replayed_engines(native: Any, fee_pips: int, tick_spacing: int, operations: Sequence[Operation]) -> str | None:
+def replayed_engines(
+    native: Any, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy, operations: Sequence[Operation]
+) -> str | None:
     """Carry out fixed operations on a fresh pair; return the first difference."""
-    duel = EngineDuel(native, fee_pips, tick_spacing)
+    duel = EngineDuel(native, fee_pips, tick_spacing, fee_policy)
     return next((difference for op in operations if (difference := duel.step(op)) is not None), None)
 
 
