@@ -29,7 +29,7 @@ def costs() -> dict[str, float]:
     # One unit of token0 is worth nine of token1: back and forth the price stays where it is.
     outputs = [RecoveredCall(i % 2 == 0, -amount * (9 if i % 2 == 0 else 1), None) for i, amount in enumerate(amounts)]
     first, again = _crossings()
-    day = synthetic(DAY)
+    day, snapshot = synthetic(DAY), _pool_of_ticks(600)
     one, two = _day_s(day, threads=1), _day_s(day, threads=2)
     return {
         "in_tick_ns": _best_ns(flat, [(2, swap) for swap in swaps]),
@@ -39,7 +39,7 @@ def costs() -> dict[str, float]:
         "first_crossing_ns": first,
         "day_256_forks_1_thread_s": one,
         "day_256_forks_2_threads_s": two,
-        "fork_600_ticks_bytes": sys.getsizeof(_pool_of_ticks(600).copy()),
+        "fork_600_ticks_bytes": sys.getsizeof(snapshot.copy()),
     }
 
 
