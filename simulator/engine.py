@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from protocol.errors import ConfigError
 from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
@@ -34,6 +34,11 @@ def pool_from_snapshot(
 ) -> AnyPool:
     """Return the pool of a snapshot in an engine. Raises ConfigError if that engine was not compiled."""
     return _pool_type(engine).from_snapshot(snapshot, fee_policy)
+
+
+def pool_from_json(value: dict[str, Any], *, engine: Engine = "python") -> AnyPool:
+    """Return the pool that `to_json` of either engine wrote. Raises SimulationError, ConfigError as above."""
+    return _pool_type(engine).from_json(value)
 
 
 def _pool_type(engine: Engine) -> type[Pool] | type[NativePool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from protocol.errors import SimulationError
 from simulator.fee_policy import ProtocolFeePolicy
@@ -10,6 +11,9 @@ from simulator.math.revert import PoolRevert
 from simulator.math.tick import TickInfo, check_ticks
 from simulator.math.tick_math import get_sqrt_ratio_at_tick, get_tick_at_sqrt_ratio
 from simulator.snapshot import PoolSnapshot, TickState
+
+if TYPE_CHECKING:
+    from simulator.engine import AnyPool
 
 
 def check_snapshot(snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy) -> None:
@@ -29,6 +33,27 @@ def check_snapshot(snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy) -> Non
     on_edge = get_sqrt_ratio_at_tick(at_price) == snapshot.sqrt_price_x96
     if snapshot.tick != at_price and not (on_edge and snapshot.tick == at_price - 1):
         raise SimulationError(f"snapshot's tick is {snapshot.tick}, its price is at {at_price}", **where)
+
+
+def snapshot_of(pool: AnyPool, block: tuple[int, str, int, str, int]) -> PoolSnapshot:
+    """Return a pool frozen at (chain id, pool's address, block number, block hash, timestamp)."""
+    chain_id, pair_address, block_number, block_hash, timestamp = block
+    return PoolSnapshot(
+        chain_id=chain_id,
+        pair_address=pair_address,
+        block_number=block_number,
+        block_hash=block_hash,
+        timestamp=timestamp,
+        fee_pips=pool.fee_pips,
+        tick_spacing=pool.tick_spacing,
+        sqrt_price_x96=pool.sqrt_price_x96,
+        tick=pool.tick,
+        liquidity=pool.liquidity,
+        fee_growth_global_0_x128=pool.fee_growth_global_0_x128,
+        fee_growth_global_1_x128=pool.fee_growth_global_1_x128,
+        fee_protocol=pool.fee_protocol,
+        ticks=tick_states(pool.ticks),
+    )
 
 
 def tick_info(state: TickState) -> TickInfo:

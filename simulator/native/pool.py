@@ -20,29 +20,15 @@ from simulator.math.revert import PoolRevert
 from simulator.math.tick import EMPTY_TICK, TickInfo, check_ticks
 from simulator.native._core import Core
 from simulator.pool_flash import compute_flash
-from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
+from simulator.pool_record import ORACLE, SCALARS, SIGNED, PoolRecord, record_of
+from simulator.pool_snapshot import check_snapshot, snapshot_of, tick_info
 from simulator.pool_state import PoolState, Storage, balances_after, check_unsigned, cumulatives_inside, oracle_state
-from simulator.pool_swap import SwapQuote
+from simulator.pool_swap import SwapQuote, swap_quote
 from simulator.snapshot import PoolSnapshot
 
 T = TypeVar("T")
 PositionKey: TypeAlias = tuple[Hashable, int, int]
 _SETTLES = True  # tokens move at once, as in a mint; else they stay owed, as in a burn
-# What a pool that travels between processes carries besides ticks, positions and oracle.
-_SCALARS = (
-    "knows_balances",  # before the balances, whose sign depends on it
-    "timestamp",
-    "sqrt_price_x96",
-    "tick",
-    "liquidity",
-    "fee_growth_global_0_x128",
-    "fee_growth_global_1_x128",
-    "protocol_fees_0",
-    "protocol_fees_1",
-    "fee_protocol",
-    "balance0",
-    "balance1",
-)
 
 
 class NativeTicks(Mapping[int, TickInfo]):
@@ -223,10 +209,16 @@ class NativePool(Core):
         self,
         zero_for_one: bool,  # noqa: FBT001 the same order as swap
         amount_specified: int,
-        sqrt_price_limit_x96: int | None,
+        sqrt_price_limit_x96: int | None = None,
+        *,
+        partial: bool = False,
     ) -> SwapQuote:
-        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does."""
-        return SwapQuote(*self._quote(zero_for_one, amount_specified, sqrt_price_limit_x96))
+        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does.
+
+        Raises SimulationError for an amount beyond the liquidity, unless `partial` or a price limit allows for less.
+        """
+        asked = amount_specified, sqrt_price_limit_x96
+        return swap_quote(self._quote(zero_for_one, *asked), *asked, zero_for_one=zero_for_one, partial=partial)
 
     def fees_owed(self, owner: Hashable, tick_lower: int, tick_upper: int) -> tuple[int, int]:
         """Return (owed0, owed1), raw, floor: what a position could collect after burning nothing. Changes nothing."""
@@ -241,15 +233,7 @@ class NativePool(Core):
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (
-            self.fee_pips,
-            self.tick_spacing,
-            [getattr(self, name) for name in _SCALARS],
-            (self.observation_index, self.observation_cardinality, self.observation_cardinality_next),
-            self._observations(),
-            [(tick, *info[:7]) for tick, info in self.ticks.items()],
-            dict(self.positions),
-        )
+        return NativePool.from_record, (record_of(self),)
 
     @classmethod
     def from_snapshot(cls, snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> NativePool:
@@ -271,22 +255,33 @@ class NativePool(Core):
         self, *, chain_id: int, pair_address: str, block_number: int, block_hash: str, timestamp: int
     ) -> PoolSnapshot:
         """Return the pool frozen at a block; positions, protocol fees, oracle and balances are not part of it."""
-        return PoolSnapshot(
-            chain_id=chain_id,
-            pair_address=pair_address,
-            block_number=block_number,
-            block_hash=block_hash,
-            timestamp=timestamp,
-            fee_pips=self.fee_pips,
-            tick_spacing=self.tick_spacing,
-            sqrt_price_x96=self.sqrt_price_x96,
-            tick=self.tick,
-            liquidity=self.liquidity,
-            fee_growth_global_0_x128=self.fee_growth_global_0_x128,
-            fee_growth_global_1_x128=self.fee_growth_global_1_x128,
-            fee_protocol=self.fee_protocol,
-            ticks=tick_states(self.ticks),
-        )
+        return snapshot_of(self, (chain_id, pair_address, block_number, block_hash, timestamp))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole pool, positions and oracle included, as JSON-ready values with a digest."""
+        return record_of(self).to_json()
+
+    def digest(self) -> str:
+        """Return the sha256 of what `to_json` returns: the same for two pools in the same state, on either engine."""
+        return record_of(self).digest()
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> NativePool:
+        """Return the pool that `to_json` of either engine wrote. Raises SimulationError."""
+        return cls.from_record(PoolRecord.from_json(value))
+
+    @classmethod
+    def from_record(cls, record: PoolRecord) -> NativePool:
+        """Return the pool of a record, which is taken to agree with itself."""
+        pool = cls(record.fee_pips, record.tick_spacing, record.fee_policy)
+        pool.knows_balances = record.knows_balances  # before the balances, whose sign depends on it
+        for name in (*SCALARS, *SIGNED):
+            setattr(pool, name, record.scalars[name])
+        index, cardinality, following = (record.scalars[name] for name in ORACLE)
+        pool._set_oracle(index, cardinality, following, list(record.observations))
+        pool._set_ticks([(tick, *info[:7]) for tick, info in record.ticks])
+        pool.positions.update(record.positions)
+        return pool
 
     # --- Compute, then commit ---------------------------------------------------------------------------------------
 
@@ -303,22 +298,3 @@ class NativePool(Core):
     def _split_flash_fee(self, paid: int, setting: int) -> tuple[int, int]:
         share = self.fee_policy.share_of_flash_fee(paid, setting)
         return share & MASK_128, mul_div(paid - share, Q128, self.liquidity)
-
-
-def _rebuilt(
-    fee_pips: int,
-    tick_spacing: int,
-    scalars: list[Any],
-    oracle_place: tuple[int, int, int],
-    slots: list[tuple[int, int, int, bool]],
-    ticks: list[tuple[int, int, int, int, int, int, int, int]],
-    positions: dict[PositionKey, PositionInfo],
-) -> NativePool:
-    """Return the pool that another process sent."""
-    pool = NativePool(fee_pips, tick_spacing)
-    for name, value in zip(_SCALARS, scalars, strict=True):
-        setattr(pool, name, value)
-    pool._set_oracle(*oracle_place, slots)
-    pool._set_ticks(ticks)
-    pool.positions.update(positions)
-    return pool

@@ -54,9 +54,12 @@ def test_the_public_names() -> None:
         "collect",
         "collect_protocol",
         "copy",
+        "digest",
         "fee_growth_inside",
         "fees_owed",
         "flash",
+        "from_json",
+        "from_record",
         "from_snapshot",
         "increase_observation_cardinality_next",
         "initialize",
@@ -66,6 +69,7 @@ def test_the_public_names() -> None:
         "set_fee_protocol",
         "snapshot_cumulatives_inside",
         "swap",
+        "to_json",
         "to_snapshot",
     ]
 

@@ -26,6 +26,7 @@ typedef enum {
     REVERT_TUM,
     REVERT_AI,
     REVERT_R,
+    REVERT_SPACING, /* no reason given, either: a tick off the spacing */
     NO_MEMORY,
 } Status;
 
