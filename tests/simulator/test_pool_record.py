@@ -104,7 +104,7 @@ CHANGES: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "no price and liquidity": ("has no price", lambda v: v["scalars"].update(sqrt_price_x96="0")),
     "active liquidity": ("its ticks sum to", lambda v: v["scalars"].update(liquidity="5")),
     "open tick map": ("sum of liquidity_net is", lambda v: v["ticks"][0].__setitem__(2, "1")),
-    "a tick off the spacing": ("off the spacing", lambda v: v["ticks"][0].__setitem__(0, -501)),
+    "a tick off the spacing": ("tick -501 is off the spacing of 50", lambda v: v["ticks"][0].__setitem__(0, -501)),
     "a tick out of range": ("out of range", lambda v: v["ticks"][0].__setitem__(0, -887_300)),
     "a price elsewhere": ("its price is at", lambda v: v["scalars"].update(tick="-397")),
     "a fee protocol of another contract": ("not of this contract", lambda v: v["scalars"].update(fee_protocol="68")),
