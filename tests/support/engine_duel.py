@@ -13,9 +13,11 @@ from support.pool_fields import FIELDS
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from protocol.units import Q96
-from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
-from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.fee_policy import PANCAKE_V3, UNISWAP_V3, ProtocolFeePolicy
+from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.pool import Pool
+
+LAST = (MAX_SQRT_RATIO - 1, MIN_SQRT_RATIO + 1)  # how far a rising and a falling swap can go
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,9 @@ def replayed_engines(
 
 
 def probe_engines(native: Any) -> str | None:
-    """Return how the engines differ where random walks hardly ever come: exact multiples, and small steps at edges."""
-    return _probe_multiples(native) or _probe_edges(native)
+    """Return how the engines differ where random walks hardly ever come: exact multiples, small steps
+    at edges, and many segments crossed again and again."""
+    return _probe_multiples(native) or _probe_edges(native) or _probe_sweeps(native)
 
 
 def _probe_multiples(native: Any) -> str | None:
@@ -136,7 +139,43 @@ def _probe_edges(native: Any) -> str | None:
             falls = duel.python.tick > edge if rng.random() < 0.6 else rng.random() < 0.5
             size = duel.python.liquidity * rng.randrange(1, 40) // 200_000
             amount = max(1, size) * rng.choice([1, 1, -1])
-            found = duel.step(Operation(21, "swap", (falls, amount, None)))
+            found = duel.step(Operation(21, "swap", (falls, amount, LAST[falls])))
             if found is not None:
                 return found
     return None
+
+
+def _probe_sweeps(native: Any) -> str | None:
+    """Swaps over segments that were crossed before: to limits between and on ticks, and by amounts that end there."""
+    for policy in (UNISWAP_V3, PANCAKE_V3):
+        rng = random.Random(policy.denominator)
+        shares = [0, 0, policy.lowest, policy.highest]
+        duel = EngineDuel(native, 500, 10, policy)
+        duel.step(Operation(9, "initialize", (Q96 + 12345,)))
+        for index in range(-30, 30):
+            liquidity = rng.choice([1, 10**9, 10**9 + 1, rng.randrange(1, 10**18)])
+            duel.step(Operation(9, "apply_liquidity", (index * 10, index * 10 + 10, liquidity)))
+        for step in range(400):
+            operation = _sweep(duel.python, rng, 9 + step // 3)
+            if step % 40 == 39:
+                operation = Operation(9 + step // 3, "set_fee_protocol", (rng.choice(shares), rng.choice(shares)))
+            found = duel.step(operation)
+            if found is not None:
+                return f"{operation}: {found}"
+    return None
+
+
+def _sweep(pool: Pool, rng: random.Random, timestamp: int) -> Operation:
+    falls = pool.tick > 0 if rng.random() < 0.7 else rng.random() < 0.5
+    tick = max(-290, min(290, pool.tick + (-1 if falls else 1) * rng.randrange(11, 200)))
+    limit = get_sqrt_ratio_at_tick(tick // 10 * 10 + rng.choice([0, 0, 5])) + rng.choice([-1, 0, 0, 1])
+    if falls != (limit < pool.sqrt_price_x96) or limit == pool.sqrt_price_x96:
+        return Operation(timestamp, "swap", (falls, 1, LAST[falls]))
+    exact_in = rng.random() < 0.5
+    quote = pool.quote(falls, 10**30 if exact_in else -(10**30), limit)
+    # What reaches the limit, one unit more or less; the other side asks to be given, or gives, as much.
+    amount = (quote.amount0 if falls == exact_in else quote.amount1) + rng.choice([-1, 0, 0, 1])
+    choice = rng.random()
+    if choice < 0.4:
+        return Operation(timestamp, "swap", (falls, amount or 1, LAST[falls]))
+    return Operation(timestamp, "swap", (falls, 10**30 if exact_in else -(10**30), limit))
