@@ -24,7 +24,7 @@ from simulator.math.tick_math import get_tick_at_sqrt_ratio
 from simulator.pool_flash import compute_flash
 from simulator.pool_liquidity import LiquidityChange, compute_liquidity_change
 from simulator.pool_record import PoolRecord, record_of
-from simulator.pool_snapshot import check_snapshot, snapshot_of, tick_info
+from simulator.pool_snapshot import policy_of, snapshot_of, tick_info
 from simulator.pool_state import (
     Storage,
     balances_after,
@@ -314,10 +314,12 @@ class Pool:
         return twin
 
     @classmethod
-    def from_snapshot(cls, snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> Pool:
-        """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot, fee_policy)
-        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, fee_policy)
+    def from_snapshot(cls, snapshot: PoolSnapshot) -> Pool:
+        """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError.
+
+        A Slipstream pool is another class's (`simulator.slipstream_snapshot`).
+        """
+        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, policy_of(snapshot))
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
         pool.tick = snapshot.tick  # one below the price's own tick after a fall that ended exactly on it

@@ -9,16 +9,17 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import SimulationError
-from simulator.fee_policy import POLICIES, ProtocolFeePolicy
+from simulator.family import FEE_POLICIES, Family
+from simulator.fee_policy import ProtocolFeePolicy
 from simulator.math.integers import MASK_128, MASK_160, MASK_256
 from simulator.math.oracle import Observation
 from simulator.math.position import PositionInfo
 from simulator.math.tick import TickInfo
-from simulator.pool_snapshot import check_snapshot, tick_states
+from simulator.pool_snapshot import check_snapshot, family_of, tick_states
 from simulator.snapshot import PoolSnapshot
 
 if TYPE_CHECKING:
-    from simulator.engine import AnyPool
+    from simulator.engine import V3Pool
 
 FORMAT = "tideline-pool-1"
 # Every scalar of a pool, with the greatest value its Solidity type holds; `timestamp` is the caller's clock.
@@ -63,15 +64,14 @@ class PoolRecord:
         return _digest(self._content())
 
     def _content(self) -> dict[str, Any]:
-        names = [name for name, policy in POLICIES.items() if policy == self.fee_policy]
-        if not names:
+        if self.fee_policy not in FEE_POLICIES.values():
             raise SimulationError("only a pool whose fee policy has a name can be written as JSON")
         positions = [[_owner(key[0]), key[1], key[2], *map(str, astuple(info))] for key, info in self.positions]
         return {
             "format": FORMAT,
             "fee_pips": self.fee_pips,
             "tick_spacing": self.tick_spacing,
-            "fee_policy": names[0],
+            "family": family_of(self.fee_policy).value,
             "knows_balances": self.knows_balances,
             "scalars": {name: str(value) for name, value in self.scalars.items()},
             "observations": [[slot[0], str(slot[1]), str(slot[2]), slot[3]] for slot in self.observations],
@@ -103,26 +103,32 @@ class PoolRecord:
         if not 0 <= index < max(1, cardinality) <= max(1, following) or following != len(self.observations):
             raise SimulationError("the pool's oracle does not agree with itself", slots=len(self.observations))
         if self.scalars["sqrt_price_x96"]:
-            check_snapshot(self._snapshot(), self.fee_policy)
+            check_snapshot(self._snapshot())
         elif self.ticks or self.positions or self.observations or self.scalars["liquidity"]:
             raise SimulationError("the pool has no price, and yet liquidity, positions or observations")
 
     def _snapshot(self) -> PoolSnapshot:
-        names = ("sqrt_price_x96", "tick", "liquidity", "fee_growth_global_0_x128", "fee_growth_global_1_x128")
-        scalars = {name: self.scalars[name] for name in (*names, "fee_protocol", "timestamp")}
+        at = self.scalars
         return PoolSnapshot(
             chain_id=0,
             pair_address="from JSON",
             block_number=0,
             block_hash="",
+            timestamp=at["timestamp"],
             fee_pips=self.fee_pips,
             tick_spacing=self.tick_spacing,
+            sqrt_price_x96=at["sqrt_price_x96"],
+            tick=at["tick"],
+            liquidity=at["liquidity"],
+            fee_growth_global_0_x128=at["fee_growth_global_0_x128"],
+            fee_growth_global_1_x128=at["fee_growth_global_1_x128"],
+            fee_protocol=at["fee_protocol"],
             ticks=tick_states(dict(self.ticks)),
-            **scalars,
+            family=family_of(self.fee_policy),
         )
 
 
-def record_of(pool: AnyPool) -> PoolRecord:
+def record_of(pool: V3Pool) -> PoolRecord:
     """Return everything that a pool of either engine remembers."""
     return PoolRecord(
         fee_pips=pool.fee_pips,
@@ -141,7 +147,7 @@ def _read(content: dict[str, Any]) -> PoolRecord:
     return PoolRecord(
         fee_pips=int(content["fee_pips"]),
         tick_spacing=int(content["tick_spacing"]),
-        fee_policy=POLICIES[content["fee_policy"]],
+        fee_policy=FEE_POLICIES[Family(content["family"])],
         knows_balances=bool(content["knows_balances"]),
         scalars=scalars,
         observations=tuple(Observation(int(a), int(b), int(c), bool(d)) for a, b, c, d in content["observations"]),

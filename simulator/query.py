@@ -25,7 +25,7 @@ def build_query(opening: RoundOpening, ask: Ask, hotkey: Hotkey) -> RebalanceQue
     """
     shown, snapshot, market = ask.shown[hotkey], opening.snapshot, opening.market
     fees0, fees1 = shown.portfolio.fees
-    opening0, opening1 = ask.opening_total
+    opening0, opening1 = shown.opening_total
     return RebalanceQuery(
         protocol_version=PROTOCOL_VERSION,
         request_id=request_id(opening.round_id, ask.index, hotkey),
@@ -48,7 +48,7 @@ def build_query(opening: RoundOpening, ask: Ask, hotkey: Hotkey) -> RebalanceQue
             liquidity=ask.pool.liquidity,
             tick_spacing=market.tick_spacing,
             fee_pips=market.fee_pips,
-            dex="uniswap-v3",
+            dex=str(snapshot.family),
             token0=_token(market.token0),
             token1=_token(market.token1),
             checkpoint_index=ask.index,

