@@ -16,7 +16,14 @@ from benchmarks.workload import SWAPS, TICKS
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.json"
 COMMAND = "python -m benchmarks --write"
-BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+# What 64-bit multiplications and divisions of 128 by 64 bits were counted in the source (docs/native.md).
+COUNTED = {
+    "in_tick_ns": ("35 (falling 40, rising 30)", "2 - 3"),
+    "in_tick_exact_output_ns": ("37", "2 - 3"),
+    "in_tick_own_block_ns": ("41", "2 - 3"),
+    "crossing_ns": ("0", "0"),
+    "first_crossing_ns": ("29", "3"),
+}
 # What the native engine's pieces are called, and how they are shown.
 COSTS = {
     "in_tick_ns": ("swap inside a tick, exact input", "{:.0f} ns"),
@@ -75,17 +82,31 @@ def _conditions(results: dict[str, Any]) -> str:
     )
 
 
+def profile_of(results: dict[str, Any]) -> str:
+    """Return the block of docs/native.md, without its markers."""
+    lines = ["| | measured | 64-bit multiplications | divisions 128 by 64 |", "|---|---:|---|---|"]
+    for name, counted in COUNTED.items():
+        title, shown = COSTS[name]
+        lines.append(f"| {title} | {shown.format(results['costs'][name])} | {counted[0]} | {counted[1]} |")
+    native = next(rate["swaps_per_s"] for rate in results["rates"] if rate["name"] == "native")
+    return "\n".join([*lines, f"| the benchmark's swap, one crossing on average | {1e9 / native:.0f} ns | | |"])
+
+
 def write(results: dict[str, Any], root: Path = ROOT) -> None:
-    """Keep a run, and show it in the README."""
+    """Keep a run, and show it in the README and in the page on the native engine."""
     (root / "benchmarks" / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    readme = root / "README.md"
-    readme.write_text(with_block(readme.read_text(), table_of(results)))
+    for path, name, block in (
+        (root / "README.md", "benchmarks", table_of(results)),
+        (root / "docs" / "native.md", "profile", profile_of(results)),
+    ):
+        path.write_text(with_block(path.read_text(), name, block))
 
 
-def with_block(text: str, block: str) -> str:
-    """Return a text with what stands between the markers replaced."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
+def with_block(text: str, name: str, block: str) -> str:
+    """Return a text with what stands between a name's markers replaced."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
 
 
 def _processor() -> str:

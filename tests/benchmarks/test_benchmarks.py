@@ -20,7 +20,7 @@ from benchmarks.workload import recorded, synthetic
 from simulator.math import sqrt_price_math
 
 pytest.importorskip("simulator.native._core", reason="there was no compiler")
-README = report.ROOT / "README.md"
+PAGES = (report.ROOT / "README.md", report.ROOT / "docs" / "native.md")
 OURS = ["--quick", "--json", "--swaps", "300", "--only", "native", "--only", "native_calls", "--only", "python"]
 
 
@@ -28,23 +28,28 @@ def bench(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_the_readme_shows_what_the_last_run_wrote() -> None:
+def test_the_pages_show_what_the_last_run_wrote() -> None:
     results = json.loads(report.RESULTS.read_text())
-    text = README.read_text()
-    assert report.with_block(text, report.table_of(results)) == text
+    readme, page = (path.read_text() for path in PAGES)
+    assert report.with_block(readme, "benchmarks", report.table_of(results)) == readme
+    assert report.with_block(page, "profile", report.profile_of(results)) == page
     assert {rate["name"] for rate in results["rates"]} >= {"native", "python", "bytecode", "v3_sdk", "degenbot"}
     assert set(results["costs"]) == set(report.COSTS)
 
 
 def test_a_run_is_written_where_it_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "README.md").write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    for folder in ("benchmarks", "docs"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "README.md").write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
+    (tmp_path / "docs" / "native.md").write_text("<!-- profile -->\n<!-- /profile -->\n")
     results = json.loads(report.RESULTS.read_text()) | {"absent": {"a peer": "no network"}}
     report.write(results, tmp_path)
     assert json.loads((tmp_path / "benchmarks" / "results.json").read_text()) == results
     shown = (tmp_path / "README.md").read_text()
-    assert shown == f"before\n{report.BEGIN}\n{report.table_of(results)}\n{report.END}\nafter\n"
+    table = report.table_of(results)
+    assert shown == f"before\n<!-- benchmarks -->\n{table}\n<!-- /benchmarks -->\nafter\n"
     assert "Not there: a peer (no network)." in shown and "old" not in shown
+    assert report.profile_of(results) in (tmp_path / "docs" / "native.md").read_text()
 
 
 def test_one_json_object_with_the_ratios() -> None:

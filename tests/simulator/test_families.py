@@ -16,7 +16,7 @@ from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Positions
 from simulator.base_fork import BaseFork, Divergence
-from simulator.engine import default_engine, pool_from_snapshot
+from simulator.engine import default_engine, make_pool, pool_from_snapshot
 from simulator.events import Block, FeeProtocolEvent, PoolEvent, StakeEvent, StakingEvent
 from simulator.evidence import block_from_json, block_to_json
 from simulator.family import Family
