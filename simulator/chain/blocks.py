@@ -72,7 +72,7 @@ def events_request(header: Header, pair_address: str) -> Request[tuple[PoolEvent
     def read(value: Any) -> tuple[PoolEvent, ...]:
         if not isinstance(value, list):
             raise BadAnswer("logs that are not a list")
-        logs = [_check_log(log, header, pair_address) for log in value]
+        logs = [check_log(log, header, pair_address) for log in value]
         numbers = [read_quantity(log.get("logIndex")) for log in logs]
         if len(set(numbers)) != len(numbers):
             raise BadAnswer("a log given twice", block=header.number)
@@ -83,7 +83,8 @@ def events_request(header: Header, pair_address: str) -> Request[tuple[PoolEvent
     return Request("eth_getLogs", ({"address": pair_address, "blockHash": header.block_hash},), read, is_decisive=True)
 
 
-def _check_log(log: Any, header: Header, pair_address: str) -> dict[str, Any]:
+def check_log(log: Any, header: Header, pair_address: str) -> dict[str, Any]:
+    """Return a log if its block can hold it. Raises BadAnswer."""
     if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
         raise BadAnswer("a log that is not an object with topics", block=header.number)
     where = {"block": header.number, "log_index": log.get("logIndex")}

@@ -1,0 +1,79 @@
+"""Pool events in PostgreSQL: rows arrive by COPY in a staging table and go on from there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it ships no py.typed
+
+from db.pool_events.schema import Table
+from db.url import DatabaseUrl
+
+_WRITER_LOCK = 0x7469_6466  # any fixed number, the same in every process of ours
+_CONNECT_TIMEOUT_S = 10
+
+
+class PostgresConnection:
+    """The `Connection` over a server, every transaction read-only where asked."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, url: DatabaseUrl, *, read_only: bool) -> PostgresConnection:
+        """Connect."""
+        settings = {"application_name": "tideline index"}
+        if read_only:
+            settings["default_transaction_read_only"] = "on"
+        return cls(
+            await asyncpg.connect(
+                host=url.host,
+                port=url.port,
+                user=url.user,
+                password=url.password,
+                database=url.database,
+                ssl=url.sslmode,
+                timeout=_CONNECT_TIMEOUT_S,
+                server_settings=settings,
+            )
+        )
+
+    @asynccontextmanager
+    async def transaction(self, *, write: bool) -> AsyncIterator[None]:
+        """Hold one view of the data; writers take turns."""
+        # A writer must see what was committed while it waited for its turn; a reader must see one state throughout.
+        level = "read_committed" if write else "repeatable_read"
+        async with self._connection.transaction(isolation=level, readonly=not write):
+            if write:
+                await self._connection.execute(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+            yield
+
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Return the rows of a query."""
+        rows: list[Sequence[Any]] = await self._connection.fetch(sql, *values)
+        return rows
+
+    async def execute(self, sql: str, *values: Any) -> None:
+        """Run a statement."""
+        await self._connection.execute(sql, *values)
+
+    async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> int:
+        """Add the rows whose key is not there yet: COPY knows no conflict, so they are staged first."""
+        if not rows:
+            return 0
+        staging = f"staging_{table.name}"
+        await self._connection.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+        )
+        await self._connection.copy_records_to_table(staging, records=rows)
+        status = await self._connection.execute(
+            f"INSERT INTO {table.name} SELECT * FROM {staging} ON CONFLICT DO NOTHING"
+        )
+        await self._connection.execute(f"TRUNCATE {staging}")
+        return int(status.split()[-1])
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
