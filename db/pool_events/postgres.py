@@ -44,11 +44,19 @@ class PostgresConnection:
     async def transaction(self, *, write: bool) -> AsyncIterator[None]:
         """Hold one view of the data; writers take turns."""
         # A writer must see what was committed while it waited for its turn; a reader must see one state throughout.
-        level = "read_committed" if write else "repeatable_read"
-        async with self._connection.transaction(isolation=level, readonly=not write):
+        level = "READ COMMITTED" if write else "REPEATABLE READ"
+        begin = f"BEGIN ISOLATION LEVEL {level} {'READ WRITE' if write else 'READ ONLY'}"
+        try:
+            await self._connection.execute(begin)
             if write:
                 await self._connection.execute(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
             yield
+            await self._connection.execute("COMMIT")
+        except BaseException:
+            # Also where we were cancelled as it began. A broken connection has taken everything back itself.
+            if self._connection.is_in_transaction() and not self._connection.is_closed():
+                await self._connection.execute("ROLLBACK")
+            raise
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
         """Return the rows of a query."""

@@ -44,13 +44,14 @@ class SqliteConnection:
     @asynccontextmanager
     async def transaction(self, *, write: bool) -> AsyncIterator[None]:
         """Hold one view of the data; a writer takes the only write lock at once."""
-        await self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
+            await self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield
             await self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                await self._connection.execute("ROLLBACK")
+            # Also where we were cancelled as it began: the connection's thread begins all the same, and this waits
+            # behind it.
+            await self._connection.rollback()
             raise
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:

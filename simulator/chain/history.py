@@ -18,7 +18,7 @@ from simulator.chain.blocks import Header, check_log, expects_events, header_req
 from simulator.chain.pool_logs import PoolLog, is_kept, is_pools_own, read_pool_log
 from simulator.chain.rpc import BadAnswer, Request, Rpc
 
-_HEADERS_PER_REQUEST = 100
+_BATCH = 100
 _REQUESTS_AT_ONCE = 4
 _ATTEMPTS = 3
 
@@ -93,34 +93,43 @@ class PoolHistory:
 
     async def _headers(self, first: int, last: int) -> tuple[Header, ...]:
         async def some(start: int) -> list[Header]:
-            numbers = range(start, min(start + _HEADERS_PER_REQUEST, last + 1))
+            numbers = range(start, min(start + _BATCH, last + 1))
             async with self._at_once:
                 found = await self._rpc.ask_all([header_request(n) for n in numbers], deadline_s=self._deadline_s)
             return [header for header in found if header is not None]
 
-        parts = await asyncio.gather(*(some(start) for start in range(first, last + 1, _HEADERS_PER_REQUEST)))
+        parts = await asyncio.gather(*(some(start) for start in range(first, last + 1, _BATCH)))
         headers = tuple(header for part in parts for header in part)
         if len(headers) != last - first + 1:
             raise ChainError("a block below the head is missing", retryable=True, first_block=first, last_block=last)
         return headers
 
     async def _logs(self, headers: Sequence[Header]) -> tuple[PoolLog, ...]:
-        """Return the logs of these blocks. Where a bloom expects some and there are none, the block is asked itself."""
-        by_number = {header.number: header for header in headers}
+        """Return the logs of these blocks.
+
+        Where a bloom expects some and there are none, the block itself is asked. If that finds any, the answer was cut
+        off somewhere, perhaps inside a block, and every block is asked itself.
+        """
         place = {"fromBlock": hex(headers[0].number), "toBlock": hex(headers[-1].number)}
-        logs = await self._rpc.ask(self._request(place, by_number), deadline_s=self._deadline_s)
+        logs = await self._rpc.ask(self._request(place, headers), deadline_s=self._deadline_s)
         seen = {log.block_number for log in logs}
         doubtful = [h for h in headers if h.number not in seen and expects_events(h, self._pair_address)]
-        if doubtful:
-            requests = [self._request({"blockHash": h.block_hash}, {h.number: h}) for h in doubtful]
-            for start in range(0, len(requests), _HEADERS_PER_REQUEST):
-                part = requests[start : start + _HEADERS_PER_REQUEST]
-                for answer in await self._rpc.ask_all(part, deadline_s=self._deadline_s):
-                    logs += answer
+        forgotten = await self._logs_by_block(doubtful)
+        if forgotten:
+            logs = forgotten + await self._logs_by_block([h for h in headers if h.number in seen])
         return tuple(sorted(logs, key=lambda log: (log.block_number, log.log_index)))
 
-    def _request(self, place: dict[str, str], headers: dict[int, Header]) -> Request[list[PoolLog]]:
+    async def _logs_by_block(self, headers: Sequence[Header]) -> list[PoolLog]:
+        requests = [self._request({"blockHash": header.block_hash}, [header]) for header in headers]
+        found: list[PoolLog] = []
+        for start in range(0, len(requests), _BATCH):
+            for answer in await self._rpc.ask_all(requests[start : start + _BATCH], deadline_s=self._deadline_s):
+                found += answer
+        return found
+
+    def _request(self, place: dict[str, str], headers: Sequence[Header]) -> Request[list[PoolLog]]:
         """Ask for the pool's logs; the headers are the measure of what is believed."""
+        by_number = {header.number: header for header in headers}
 
         def read(value: Any) -> list[PoolLog]:
             if not isinstance(value, list):
@@ -128,9 +137,9 @@ class PoolHistory:
             found: dict[tuple[int, int], PoolLog | None] = {}
             for item in value:
                 number = read_quantity(item.get("blockNumber")) if isinstance(item, dict) else -1
-                if number not in headers:
+                if number not in by_number:
                     raise BadAnswer("a log of a block that was not asked for", block=number)
-                log = check_log(item, headers[number], self._pair_address)
+                log = check_log(item, by_number[number], self._pair_address)
                 key = (number, read_quantity(log.get("logIndex")))
                 if key in found:
                     raise BadAnswer("a log given twice", block=number)

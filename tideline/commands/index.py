@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
+from db.pool_events.external import MAX_BLOCK, ExternalEvents, ExternalNames
 from db.pool_events.store import PoolEventsStore
 from protocol.addresses import is_valid_address
 from protocol.errors import ChainError, ConfigError
@@ -20,6 +22,7 @@ from simulator.chain.endpoints import Endpoints
 from simulator.chain.lens import lens_code
 from simulator.chain.market import ChainSettings, read_info
 from simulator.chain.rpc import HttpRpc, Request
+from tideline.external_events import read_names
 from tideline.index_check import PoolCheck, check_pool
 from tideline.index_progress import make_progress
 from tideline.indexer import Indexer
@@ -133,6 +136,27 @@ def check_command(context: click.Context, *, database_url: str, pool: str | None
     context.exit(1 if any(c.gap is not None for c in checks) else 0)
 
 
+@index.command("external", short_help="Can an events database of somebody else be read?")
+@click.option("--database", "database_url", required=True, help="sqlite:///FILE or postgres://USER:PASSWORD@HOST/NAME.")
+@click.option("--names", type=click.Path(path_type=Path), required=True, help="TOML: what its tables are called.")
+@click.option("--pool", required=True, help="A pool that is in it.")
+def external_command(*, database_url: str, names: Path, pool: str) -> None:
+    """Look into an external events database, read-only, and say which blocks of a pool it can tell of.
+
+    NAMES is a TOML file with the sections [swaps], [mints] and [burns]; each may set table, block_number, log_index,
+    timestamp, pool and its values' columns. Prints one JSON object. Exit code: 0, or 2 where something named is
+    missing; nothing is ever created.
+
+    \b
+    Example:
+      tideline index external --database postgres://reader@host/events --names names.toml \\
+          --pool 0xd0b53D9277642d899DF5C87A3966A349A798F224
+    """
+    _check_address(pool)
+    first, last = asyncio.run(_look_into(database_url, read_names(names), pool.lower()))
+    click.echo(json.dumps({"pool": pool.lower(), "first_block": first, "last_block": last}))
+
+
 def _check_address(pool: str) -> None:
     if not is_valid_address(pool):
         raise ConfigError(f"--pool {pool!r:.60} is no address; copy it again, the case of its letters is a checksum")
@@ -220,6 +244,15 @@ async def _check(database_url: str, pool: str | None) -> list[PoolCheck]:
         if not pools:
             raise ConfigError(f"{'no pool' if pool is None else pool} is indexed in this database")
         return [await check_pool(store, one) for one in pools]
+
+
+async def _look_into(database_url: str, names: ExternalNames, pool: str) -> tuple[int, int]:
+    async with await ExternalEvents.open(database_url, names) as database:
+        first = await database.nearest(pool, 0, after=True)
+        last = await database.nearest(pool, MAX_BLOCK, after=False)
+    if first is None or last is None:
+        raise ConfigError(f"there are no events of pool {pool} in this database")
+    return first[0], last[0]
 
 
 def _json(check: PoolCheck) -> dict[str, Any]:
