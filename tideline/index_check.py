@@ -43,8 +43,8 @@ async def check_pool(store: PoolEventsStore, pool: str, on_progress: Callable[[i
     """Look at every indexed block of a pool and stop at the first gap of each unbroken range; the earliest is told."""
     ranges = await store.coverage(pool)
     check = PoolCheck(pool, tuple(ranges))
-    if len(ranges) > 1:
-        check.gap = Gap("not_indexed", ranges[0].last + 1)
+    if len(ranges) != 1:
+        check.gap = Gap("not_indexed", ranges[0].last + 1 if ranges else 0)
     snapshots = {row.block_number: snapshot_of(row) for row in await store.snapshots(pool)}
     for within in ranges:
         found = await _Range(check, snapshots).look(store, within, on_progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from db.pool_events.records import BlockRange, EventRow, PoolRow, SnapshotRow
 from db.pool_events.store import History, PoolEventsStore
@@ -28,6 +28,12 @@ class IndexedEvents:
     async def open(cls, url: str) -> IndexedEvents:
         """Open a database for reading alone. Raises ConfigError where it is none of ours."""
         return cls(await PoolEventsStore.open(url))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def last_block(self, pool: str, first: int) -> int:
         """Return the last block up to which, from `first` on, every block is indexed."""

@@ -107,8 +107,8 @@ def in_bloom(bloom: int, item: bytes) -> bool:
     return all(bloom >> (int.from_bytes(digest[at : at + 2], "big") % _BLOOM_BITS) & 1 for at in (0, 2, 4))
 
 
-def expects_events(header: Header, pair_address: str) -> bool:
-    """Whether the bloom makes it likely that the pool has events here: worth a second question when there are none.
+def expects_events(header: Header, pair_address: str, names: Sequence[str] = (SWAP, MINT, BURN, FLASH)) -> bool:
+    """Whether the bloom makes it likely that the pool has such events here: worth another question when none are told.
 
     A bloom that is more than half full says yes to anything and is not asked.
     """
@@ -116,7 +116,7 @@ def expects_events(header: Header, pair_address: str) -> bool:
         return False
     if not in_bloom(header.logs_bloom, bytes.fromhex(pair_address.removeprefix("0x"))):
         return False
-    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic(s)[2:])) for s in (SWAP, MINT, BURN, FLASH))
+    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic(s)[2:])) for s in names)
 
 
 class Trail:

@@ -15,7 +15,7 @@ from typing import Any
 from protocol.errors import ChainError, SimulationError
 from simulator.chain.abi import read_hash, read_quantity
 from simulator.chain.blocks import Header, check_log, expects_events, header_request
-from simulator.chain.pool_logs import PoolLog, is_kept, is_pools_own, read_pool_log
+from simulator.chain.pool_logs import KEPT, PoolLog, is_kept, is_pools_own, read_pool_log
 from simulator.chain.rpc import BadAnswer, Request, Rpc
 
 _BATCH = 100
@@ -113,7 +113,7 @@ class PoolHistory:
         place = {"fromBlock": hex(headers[0].number), "toBlock": hex(headers[-1].number)}
         logs = await self._rpc.ask(self._request(place, headers), deadline_s=self._deadline_s)
         seen = {log.block_number for log in logs}
-        doubtful = [h for h in headers if h.number not in seen and expects_events(h, self._pair_address)]
+        doubtful = [h for h in headers if h.number not in seen and expects_events(h, self._pair_address, KEPT)]
         forgotten = await self._logs_by_block(doubtful)
         if forgotten:
             logs = forgotten + await self._logs_by_block([h for h in headers if h.number in seen])

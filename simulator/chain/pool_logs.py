@@ -28,7 +28,8 @@ from simulator.chain.abi import (
 from simulator.chain.rpc import BadAnswer
 
 INITIALIZE = "Initialize(uint160,int24)"
-_COLLECT = HARMLESS[0]
+COLLECT = HARMLESS[0]
+KEPT = (SWAP, MINT, BURN, COLLECT, FLASH, SET_FEE_PROTOCOL, INITIALIZE)
 
 _Value = Callable[[int], int | str]
 _int256, _int24 = partial(signed, bits=256), partial(signed, bits=24)
@@ -102,7 +103,7 @@ def _layouts() -> dict[str, _Layout]:
         topic(SWAP): _Layout("swaps", parties, {**swapped, **price, "liquidity": _uint128, "tick": _int24}),
         topic(MINT): _Layout("mints", position, {"sender": address_of, "amount": _uint128, **amounts}),
         topic(BURN): _Layout("burns", position, {"amount": _uint128, **amounts}),
-        topic(_COLLECT): _Layout("collects", position, {"recipient": address_of, **collected}),
+        topic(COLLECT): _Layout("collects", position, {"recipient": address_of, **collected}),
         topic(FLASH): _Layout("flashes", parties, {**amounts, "paid0": _uint256, "paid1": _uint256}),
         topic(SET_FEE_PROTOCOL): _Layout("fee_protocol_changes", {}, dict.fromkeys(shares, _uint8)),
         topic(INITIALIZE): _Layout("initialize", {}, {**price, "tick": _int24}),
