@@ -242,7 +242,7 @@ async def _check(database_url: str, pool: str | None) -> list[PoolCheck]:
     async with await PoolEventsStore.open(database_url) as store:
         pools = [row.pool for row in await store.pools() if pool is None or row.pool == pool.lower()]
         if not pools:
-            raise ConfigError(f"{'no pool' if pool is None else pool} is indexed in this database")
+            raise ConfigError(f"pool {pool} is not in this database" if pool else "no pool is in this database yet")
         return [await check_pool(store, one) for one in pools]
 
 
