@@ -45,7 +45,8 @@ class PostgresConnection:
         """Hold one view of the data; writers take turns."""
         # A writer must see what was committed while it waited for its turn; a reader must see one state throughout.
         level = "READ COMMITTED" if write else "REPEATABLE READ"
-        begin = f"BEGIN ISOLATION LEVEL {level} {'READ WRITE' if write else 'READ ONLY'}"
+        # A writer does not say READ WRITE: on a connection for reading alone that would lift the ban.
+        begin = f"BEGIN ISOLATION LEVEL {level}" + ("" if write else " READ ONLY")
         try:
             await self._connection.execute(begin)
             if write:

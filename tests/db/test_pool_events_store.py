@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from support.indexing import execute, rows
@@ -137,7 +137,7 @@ async def test_who_reads_cannot_write(events: PoolEventsStore, database_url: str
     assert await rows(database_url) == before
 
 
-async def test_what_is_not_ours_is_refused_and_left_alone(database_url: str, tmp_path: Path) -> None:
+async def test_what_is_not_ours_is_refused_and_left_alone(database_url: str) -> None:
     with pytest.raises(ConfigError, match=r"there is no database|is no pool events database"):
         await PoolEventsStore.open(database_url)
     async with await PoolEventsStore.create(database_url, chain_id=1):
@@ -152,7 +152,7 @@ async def test_what_is_not_ours_is_refused_and_left_alone(database_url: str, tmp
 
 async def test_a_database_with_tables_of_others_is_left_alone(database_url: str) -> None:
     if database_url.startswith("sqlite"):
-        Path(database_url.removeprefix("sqlite:///")).touch()
+        sqlite3.connect(database_url.removeprefix("sqlite:///")).close()
     await execute(database_url, "CREATE TABLE mints (x TEXT)")
     with pytest.raises(ConfigError, match="has a table mints that is not Tideline's"):
         await PoolEventsStore.create(database_url, chain_id=1)
