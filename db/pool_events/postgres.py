@@ -1,4 +1,4 @@
-"""Pool events in PostgreSQL: rows arrive by COPY in a staging table and go on from there."""
+"""Pool events in PostgreSQL: rows arrive by COPY, through a staging table where some of them are there already."""
 
 from __future__ import annotations
 
@@ -69,18 +69,28 @@ class PostgresConnection:
         await self._connection.execute(sql, *values)
 
     async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> int:
-        """Add the rows whose key is not there yet: COPY knows no conflict, so they are staged first."""
+        """Add the rows whose key is not there yet.
+
+        COPY knows no conflict. Rows are mostly new, so it is tried on the table itself; where a key is there already,
+        they are staged first and go on from there.
+        """
         if not rows:
             return 0
+        await self._connection.execute("SAVEPOINT before_copy")
+        try:
+            await self._connection.copy_records_to_table(table.name, records=rows)
+        except asyncpg.UniqueViolationError:
+            await self._connection.execute("ROLLBACK TO SAVEPOINT before_copy")
+            return await self._insert_staged(table, rows)
+        return len(rows)
+
+    async def _insert_staged(self, table: Table, rows: Sequence[Sequence[Any]]) -> int:
         staging = f"staging_{table.name}"
-        await self._connection.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
-        )
+        await self._connection.execute(f"CREATE TEMPORARY TABLE {staging} (LIKE {table.name}) ON COMMIT DROP")
         await self._connection.copy_records_to_table(staging, records=rows)
-        status = await self._connection.execute(
-            f"INSERT INTO {table.name} SELECT * FROM {staging} ON CONFLICT DO NOTHING"
-        )
-        await self._connection.execute(f"TRUNCATE {staging}")
+        insert = f"INSERT INTO {table.name} SELECT * FROM {staging} ON CONFLICT DO NOTHING"
+        status = await self._connection.execute(insert)
+        await self._connection.execute(f"DROP TABLE {staging}")
         return int(status.split()[-1])
 
     async def close(self) -> None:
