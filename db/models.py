@@ -217,6 +217,80 @@ class LiveExecutionRow(Model):
         unique_together = (("chain_id", "vault", "job_id", "round_id", "checkpoint_index"),)
 
 
+class TransactionRow(Model):
+    """An intent's call on its way to the chain, and its receipt (`mined_...`) while it has one."""
+
+    execution_id = fields.CharField(max_length=128, primary_key=True)
+    chain_id = fields.BigIntField()
+    sender = fields.CharField(max_length=42)
+    to = fields.CharField(max_length=42)
+    data = fields.TextField()
+    deadline = fields.BigIntField()
+    phase = fields.CharField(max_length=16)
+    reason = SafeTextField(default="")
+    nonce: fields.Field[int | None] = fields.BigIntField(null=True)
+    gas_limit: fields.Field[int | None] = fields.BigIntField(null=True)
+    simulated_block: fields.Field[int | None] = fields.BigIntField(null=True)
+    mined_tx_hash: fields.Field[str | None] = fields.CharField(max_length=66, null=True)
+    mined_block_number: fields.Field[int | None] = fields.BigIntField(null=True)
+    mined_block_hash: fields.Field[str | None] = fields.CharField(max_length=66, null=True)
+    mined_succeeded: fields.Field[bool | None] = fields.BooleanField(null=True)
+    mined_gas_used: fields.Field[int | None] = fields.BigIntField(null=True)
+    mined_fee_wei = optional_int256()
+    created_at = fields.BigIntField()
+    updated_at = fields.BigIntField()
+
+    class Meta:
+        abstract = True
+        unique_together = (("chain_id", "sender", "nonce"),)
+
+
+class TransactionAttemptRow(Model):
+    """Signed bytes, stored before they are sent."""
+
+    tx_hash = fields.CharField(max_length=66, primary_key=True)
+    execution_id = fields.CharField(max_length=128)
+    number = fields.IntField()
+    purpose = fields.CharField(max_length=8)
+    signed_bytes = fields.TextField()
+    max_fee_wei = Int256Field()
+    tip_wei = Int256Field()
+    sent_at: fields.Field[int | None] = fields.BigIntField(null=True)
+    refusal = SafeTextField(default="")
+
+    class Meta:
+        abstract = True
+        unique_together = (("execution_id", "number"),)
+
+
+class ExecutorKeyRow(Model):
+    """Who may sign with a key, and the nonce after the last signed."""
+
+    id = fields.BigIntField(primary_key=True)
+    chain_id = fields.BigIntField()
+    sender = fields.CharField(max_length=42)
+    fence = fields.BigIntField()
+    next_nonce: fields.Field[int | None] = fields.BigIntField(null=True)
+    lease_holder: fields.Field[str | None] = fields.CharField(max_length=128, null=True)
+    lease_until = fields.BigIntField()
+
+    class Meta:
+        abstract = True
+        unique_together = (("chain_id", "sender"),)
+
+
+class ExecutorControlRow(Model):
+    """The kill switch: one row."""
+
+    name = fields.CharField(max_length=16, primary_key=True)
+    is_halted = fields.BooleanField()
+    reason = SafeTextField()
+    updated_at = fields.BigIntField()
+
+    class Meta:
+        abstract = True
+
+
 class WeightSetRow(Model):
     """One attempt to set weights, and what the chain said."""
 

@@ -16,7 +16,7 @@ from db.url import DatabaseUrl, Dialect
 from protocol.errors import ConfigError
 
 _MIGRATION_LOCK = 0x7469_6465  # any fixed number, the same in every process of ours
-_RECORDS = "tortoise_migrations"
+RECORDS = "tortoise_migrations"
 
 
 def known_migrations() -> list[str]:
@@ -63,9 +63,9 @@ def _refuse_newer(applied: list[str], url: DatabaseUrl) -> None:
 
 
 async def _applied(client: BaseDBAsyncClient, dialect: Dialect) -> list[str]:
-    if not await _has_table(client, dialect, _RECORDS):
+    if not await _has_table(client, dialect, RECORDS):
         return []
-    _, rows = await client.execute_query(f"SELECT name FROM {_RECORDS} WHERE app = '{APP}'")
+    _, rows = await client.execute_query(f"SELECT name FROM {RECORDS} WHERE app = '{APP}'")
     return sorted(row["name"] for row in rows)
 
 

@@ -19,8 +19,8 @@ from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
 from tortoise.transactions import in_transaction
 
-from db import executions, jobs, postgres_client, results, rounds, schema, sqlite_client
-from db.failures import DRIVER_FAILURES, check_file, one_line
+from db import executions, jobs, postgres_client, results, rounds, schema, sqlite_client, sqlite_file, transactions
+from db.failures import DRIVER_FAILURES, one_line
 from db.job import Job
 from db.models import APP
 from db.records import (
@@ -39,6 +39,7 @@ from db.records import (
     WeightSet,
 )
 from db.tables import TABLES, Tables
+from db.transaction import Attempt, Call, Halt, Phase, Receipt, Transaction
 from db.url import DatabaseUrl, parse_database_url
 from protocol.errors import ConfigError, StoreError
 from protocol.units import JobId, RoundId
@@ -80,7 +81,7 @@ class Store:
         """Open a database; with `create`, make it or bring it to this version first."""
         parsed = parse_database_url(url)
         if parsed.dialect == "sqlite":
-            check_file(Path(parsed.path), create=create, how="tideline jobs migrate")
+            await asyncio.to_thread(sqlite_file.check, Path(parsed.path), create=create)
         store = cls(parsed, TortoiseContext(), clock)
         try:
             await store._in_scope(lambda: store._connect(create=create, busy_timeout_ms=busy_timeout_ms))
@@ -231,6 +232,67 @@ class Store:
         """Return executions, newest first."""
         only = None if job_id is None else JobId(job_id)
         return await self._read(executions.all_of, only, status=status, limit=limit)
+
+    # The executor's transactions
+
+    async def plan_transaction(self, call: Call) -> Transaction:
+        """Write an intent's call; the same again returns what is there, another is a StoreError."""
+        return await self._write(transactions.plan, call, now=self._clock())
+
+    async def get_transaction(self, execution_id: str) -> Transaction | None:
+        """Return an intent's transaction, or None."""
+        return await self._read(transactions.get, execution_id)
+
+    async def unfinished_transactions(self, chain_id: int, sender: str) -> list[Transaction]:
+        """Return a key's transactions that have not ended: those with a nonce first, by nonce."""
+        return await self._read(transactions.unfinished, chain_id, sender)
+
+    async def note_simulated(self, execution_id: str, *, block: int, gas_limit: int) -> Transaction:
+        """Note that a node carried the call out at a block, and the gas to allow it."""
+        return await self._write(
+            transactions.simulated, execution_id, block=block, gas_limit=gas_limit, now=self._clock()
+        )
+
+    async def add_attempt(self, execution_id: str, attempt: Attempt, *, nonce: int, fence: int) -> Transaction:
+        """Store signed bytes before they are sent. StoreError where key or nonce are not ours, or all is halted."""
+        return await self._write(
+            transactions.signed, execution_id, attempt, nonce=nonce, fence=fence, now=self._clock()
+        )
+
+    async def note_sent(self, execution_id: str, tx_hash: str) -> Transaction:
+        """Note that a node has taken the bytes."""
+        return await self._write(transactions.sent, execution_id, tx_hash, now=self._clock())
+
+    async def note_refusal(self, execution_id: str, tx_hash: str, refusal: str) -> Transaction:
+        """Note that no node will ever take these bytes, and why."""
+        return await self._write(transactions.refused_bytes, execution_id, tx_hash, refusal, now=self._clock())
+
+    async def note_receipt(self, execution_id: str, receipt: Receipt | None) -> Transaction:
+        """Write down the receipt, or that it is gone with its block."""
+        return await self._write(transactions.settled, execution_id, receipt, now=self._clock())
+
+    async def finish_transaction(
+        self, execution_id: str, phase: Phase, reason: str = "", *, amounts: str | None = None
+    ) -> Transaction:
+        """Write down how a transaction ended; `amounts` (JSON text) go to its intent."""
+        now = self._clock()
+        return await self._write(transactions.finished, execution_id, phase, reason, amounts=amounts, now=now)
+
+    async def take_key(self, chain_id: int, sender: str, holder: str, *, seconds: int) -> int | None:
+        """Take or renew the right to sign with a key; return its fence, None while another's right lasts."""
+        return await self._write(transactions.take_key, chain_id, sender, holder, seconds=seconds, now=self._clock())
+
+    async def next_nonce(self, chain_id: int, sender: str) -> int:
+        """Return the nonce after the highest ever signed with the key here."""
+        return await self._read(transactions.next_nonce, chain_id, sender)
+
+    async def read_halt(self) -> Halt:
+        """Return the kill switch."""
+        return await self._read(transactions.read_halt)
+
+    async def set_halt(self, halt: Halt) -> None:
+        """Set or clear the kill switch."""
+        await self._write(transactions.set_halt, halt, now=self._clock())
 
     async def add_weight_set(self, weight_set: WeightSet) -> None:
         """Record an attempt to set weights."""

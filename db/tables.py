@@ -14,6 +14,8 @@ from tortoise.models import Model, ModelMeta
 
 from db.models import (
     APP,
+    ExecutorControlRow,
+    ExecutorKeyRow,
     JobRow,
     LiveExecutionRow,
     MinerParticipationRow,
@@ -22,6 +24,8 @@ from db.models import (
     RoundEvidenceRow,
     RoundRow,
     RoundScoreRow,
+    TransactionAttemptRow,
+    TransactionRow,
     WeightSetRow,
 )
 from db.url import Dialect
@@ -42,6 +46,10 @@ class Tables:
     miner_participation: type[MinerParticipationRow]
     live_executions: type[LiveExecutionRow]
     weight_sets: type[WeightSetRow]
+    transactions: type[TransactionRow]
+    transaction_attempts: type[TransactionAttemptRow]
+    executor_keys: type[ExecutorKeyRow]
+    executor_control: type[ExecutorControlRow]
 
     def models(self) -> list[type[Model]]:
         return [getattr(self, field.name) for field in fields(self)]
@@ -68,6 +76,10 @@ def _tables() -> Tables:
         miner_participation=_concrete(MinerParticipationRow, "miner_participation"),
         live_executions=_concrete(LiveExecutionRow, "live_executions"),
         weight_sets=_concrete(WeightSetRow, "weight_sets"),
+        transactions=_concrete(TransactionRow, "executor_transactions"),
+        transaction_attempts=_concrete(TransactionAttemptRow, "executor_attempts"),
+        executor_keys=_concrete(ExecutorKeyRow, "executor_keys"),
+        executor_control=_concrete(ExecutorControlRow, "executor_control"),
     )
 
 

@@ -14,48 +14,12 @@ import bittensor as bt
 from bittensor.error_map import ErrorCode
 from bittensor.intents.serving import ServeAxon
 
-from protocol.connection import Connection
 from protocol.errors import ConfigError
 from protocol.signing import Signer
+from protocol.subtensor import ChainEndpoint
 from protocol.units import BlockNumber, Hotkey, Uid
 
 storage = bt.storage.SubtensorModule
-
-
-@dataclass(frozen=True, slots=True)
-class ChainEndpoint:
-    """Which chain, and how patiently. An empty pool pins the client to its one endpoint; None takes the SDK's own.
-
-    `substrate` replaces the network by anything that implements the SDK's `Substrate` seam.
-    """
-
-    network: str
-    netuid: int
-    fallback_endpoints: tuple[str, ...] | None = None
-    substrate: bt.Substrate | None = None
-    deadline_s: float = 30.0
-    submit_deadline_s: float = 120.0
-
-    def client(self) -> bt.Client:
-        try:
-            return bt.Client(
-                self.network,
-                # A miner spends nothing and acts on one subnet: anything else is refused before it is signed.
-                policy=bt.Policy(max_spend_tao=0, allowed_netuids=[self.netuid]),
-                fallback_endpoints=None if self.fallback_endpoints is None else list(self.fallback_endpoints),
-                substrate=self.substrate,
-            )
-        except ValueError as error:
-            raise ConfigError(f"set subtensor.network to a known network or a ws(s) URL: {error}") from error
-
-    def connection(self) -> Connection[bt.Client]:
-        return Connection(
-            self.client,
-            lost=(bt.RpcConnectionError, bt.ConnectionNotReady),
-            failed=(bt.BittensorError,),
-            deadline_s=self.deadline_s,
-            where={"network": self.network, "netuid": self.netuid},
-        )
 
 
 class ServeOutcome(StrEnum):

@@ -21,6 +21,13 @@ def default_engine() -> Engine:
     return "native" if is_built() else "python"
 
 
+def check_engine(engine: Engine) -> Engine:
+    """Return an engine that is here. Raises ConfigError if it was not compiled."""
+    if engine == "native" and not is_built():
+        raise ConfigError("the native engine is not built; install a C compiler and reinstall, or use engine python")
+    return engine
+
+
 def make_pool(fee_pips: int, tick_spacing: int, *, engine: Engine = "python") -> AnyPool:
     """Return an uninitialised pool of an engine. Raises ConfigError if that engine was not compiled."""
     return _pool_type(engine)(fee_pips, tick_spacing)
@@ -32,10 +39,8 @@ def pool_from_snapshot(snapshot: PoolSnapshot, *, engine: Engine = "python") -> 
 
 
 def _pool_type(engine: Engine) -> type[Pool] | type[NativePool]:
-    if engine == "python":
+    if check_engine(engine) == "python":
         return Pool
-    if not is_built():
-        raise ConfigError("the native engine is not built; install a C compiler and reinstall, or use engine python")
     from simulator.native.pool import NativePool  # only where there is an extension to import
 
     return NativePool

@@ -18,10 +18,12 @@ from protocol.signing import Signature, verify_request_evidence, verify_response
 from protocol.units import Hotkey
 from protocol.wire import REBALANCE_PATH
 from simulator.answers import Answer, read_answer, request_bytes
+from simulator.engine import Engine
 from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.opening import RoundOpening
+from simulator.participant import AnswerNote
 from simulator.query import build_query
-from simulator.round import AnswerNote, Round, RoundResult
+from simulator.round import Round, RoundResult
 
 FORMAT = 1
 
@@ -209,22 +211,23 @@ class WinnerRule(Protocol):
     ) -> Hotkey | None: ...
 
 
-def verify(evidence: Evidence, pick_winner: WinnerRule) -> RoundResult:
+def verify(evidence: Evidence, pick_winner: WinnerRule, *, engine: Engine = "python") -> RoundResult:
     """Recompute a round from its evidence and compare everything claimed.
 
+    Parameters: engine  what computes the pools; both come to the same
     Returns:    the recomputed result, equal bit for bit to the one claimed
     Raises:     SimulationError naming the first thing that differs: a signature, a verdict, a block, a score, a ledger
                 entry
     Source:     design §4.12
     """
-    engine, asks = Round(evidence.opening), iter(evidence.answers)
-    _answer_pending(engine, evidence.opening, asks)
+    again, asks = Round(evidence.opening, engine=engine), iter(evidence.answers)
+    _answer_pending(again, evidence.opening, asks)
     for block in evidence.blocks:
-        engine.advance(block)
-        _answer_pending(engine, evidence.opening, asks)
+        again.advance(block)
+        _answer_pending(again, evidence.opening, asks)
     if next(asks, None) is not None:
         raise SimulationError("evidence holds answers to a checkpoint that was never asked")
-    result = engine.result()
+    result = again.result()
     combined = {Hotkey(h): int(v) for h, v in evidence.results["combined_before"].items()}
     recomputed = results_to_json(result, pick_winner(evidence.opening, result, combined), combined)
     difference = first_difference(recomputed, evidence.results, "results")
@@ -235,8 +238,8 @@ def verify(evidence: Evidence, pick_winner: WinnerRule) -> RoundResult:
     return result
 
 
-def _answer_pending(engine: Round, opening: RoundOpening, asks: Iterator[tuple[AnswerRecord, ...]]) -> None:
-    ask = engine.pending_ask()
+def _answer_pending(again: Round, opening: RoundOpening, asks: Iterator[tuple[AnswerRecord, ...]]) -> None:
+    ask = again.pending_ask()
     if ask is None:
         return
     records = next(asks, None)
@@ -251,7 +254,7 @@ def _answer_pending(engine: Round, opening: RoundOpening, asks: Iterator[tuple[A
         except RemoteError as error:
             raise SimulationError(f"a signature does not verify: {error}", hotkey=record.hotkey) from error
         answers[record.hotkey] = read_answer(query, response, record.detail)
-    for hotkey, note in engine.answer(answers).items():
+    for hotkey, note in again.answer(answers).items():
         _compare_note(note, next(r for r in records if r.hotkey == hotkey), ask.index)
 
 

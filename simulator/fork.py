@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocol.errors import SimulationError
 from protocol.units import MAX_UINT128
@@ -50,6 +51,19 @@ class Inventory:
     positions: tuple[tuple[Range, int, int], ...] = ()
 
 
+class Reading(NamedTuple):
+    """What accounts book of a fork at one moment, raw: tokens inside positions as a burn would return them, fees as a
+    collect would, the fork's own liquidity in range and the pool's.
+    """
+
+    principal0: int
+    principal1: int
+    fees0: int
+    fees1: int
+    own_liquidity: int
+    pool_liquidity: int
+
+
 class Fork:
     """One pool, one vault inside it, and the vault's idle tokens.
 
@@ -64,14 +78,17 @@ class Fork:
 
     @classmethod
     def from_opening(cls, snapshot: PoolSnapshot, vault: VaultState, *, engine: Engine = "python") -> Fork:
-        """Return the fork at a round's opening.
+        """Return the fork at a round's opening: the vault in the pool of the snapshot."""
+        return cls.with_vault(pool_from_snapshot(snapshot, engine=engine), vault)
+
+    @classmethod
+    def with_vault(cls, pool: AnyPool, vault: VaultState) -> Fork:
+        """Return the fork of a pool, which becomes its own, with a vault in it.
 
         A virtual vault's liquidity is added to the pool with fresh fee checkpoints; a real vault's is already in the
-        ticks and only
-        its ownership and fee checkpoints are attached.
+        ticks and only its ownership and fee checkpoints are attached.
         """
-        vault.check(snapshot.tick_spacing)
-        pool = pool_from_snapshot(snapshot, engine=engine)
+        vault.check(pool.tick_spacing)
         for position in vault.positions:
             lower, upper = position.range.tick_lower, position.range.tick_upper
             if vault.in_pool:
@@ -90,6 +107,15 @@ class Fork:
         """Return an independent fork in the same state."""
         return Fork(self.pool.copy(), self.idle0, self.idle1, self._ranges)
 
+    def rejoin(self, base: AnyPool) -> None:
+        """Go on in a copy of a pool that went on without the positions, none of which was in range meanwhile."""
+        pool = base.copy()
+        for r in self._ranges:
+            pool.mint(
+                VAULT, r.tick_lower, r.tick_upper, self.pool.positions[(VAULT, r.tick_lower, r.tick_upper)].liquidity
+            )
+        self.pool = pool
+
     @property
     def ranges(self) -> tuple[Range, ...]:
         """The vault's open ranges, sorted."""
@@ -107,6 +133,18 @@ class Fork:
         amount0, amount1 = amounts_for_liquidity(self.pool.sqrt_price_x96, position_range, liquidity)
         fees0, fees1 = self.pool.fees_owed(VAULT, lower, upper)
         return Holding(position_range, liquidity, amount0, amount1, fees0, fees1)
+
+    def read(self, ranges: Iterable[Range] | None = None) -> Reading:
+        """Return the reading of some positions, by default of all, at the fork's present price."""
+        holdings = [self._holding(r) for r in (self._ranges if ranges is None else ranges)]
+        return Reading(
+            sum(h.amount0 for h in holdings),
+            sum(h.amount1 for h in holdings),
+            sum(h.fees0 for h in holdings),
+            sum(h.fees1 for h in holdings),
+            self.active_liquidity(),
+            self.pool.liquidity,
+        )
 
     def active_liquidity(self) -> int:
         """Return the vault's own liquidity at the fork's current tick."""

@@ -25,10 +25,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from protocol.errors import SimulationError
-from simulator.fork import Fork, amounts_for_liquidity
+from simulator.fork import Fork, Reading, amounts_for_liquidity
 from simulator.gas import GasTable
 from simulator.plan import Execution, Plan, execute_plan
-from simulator.portfolio import Portfolio, Range
+from simulator.portfolio import Portfolio
 from simulator.valuation import Prices
 
 
@@ -108,7 +108,6 @@ class _Sums:
 
     delta: int = 0
     lvr: int = 0
-    drift: int = 0
     fees: int = 0
     fees0: int = 0
     fees1: int = 0
@@ -118,14 +117,6 @@ class _Sums:
     dust: int = 0
     turnover: int = 0
     rebalances: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Inside:
-    """Tokens inside positions and fees owed to them, from formulas alone."""
-
-    principal: tuple[int, int]
-    fees: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -141,7 +132,7 @@ class Account:
     _opening_prices: Prices = field(init=False)
     _opened_at: int = field(init=False)
     _exposure: tuple[int, int] = field(init=False)
-    _inside: _Inside = field(init=False)
+    _inside: Reading = field(init=False)
     _sums: _Sums = field(init=False, default_factory=_Sums)
     _in_range_s: int = field(init=False, default=0)
     _max_share_ppm: int = field(init=False, default=0)
@@ -151,7 +142,7 @@ class Account:
         self._opening_balance = self.fork.liquidate()
         self._opening_prices = self.prices
         self._opened_at = self.timestamp
-        self._remember()
+        self._remember(self.fork.read())
 
     @property
     def rebalances(self) -> int:
@@ -165,35 +156,34 @@ class Account:
     def tick_clock(self, timestamp: int) -> None:
         """Let time pass up to a block's timestamp, before that block's events: time in range counts here."""
         elapsed = timestamp - self.timestamp
-        if elapsed and self.fork.active_liquidity():
-            self._in_range_s += elapsed
+        self.let_pass(timestamp, elapsed if elapsed and self.fork.active_liquidity() else 0)
+
+    def let_pass(self, timestamp: int, in_range_s: int) -> None:
+        """Let time pass up to a timestamp, in which the fork was seen to be in range for so many seconds."""
+        self._in_range_s += in_range_s
         self.timestamp = timestamp
 
-    def mark(self, prices: Prices) -> None:
+    def mark(self, prices: Prices, reading: Reading | None = None) -> None:
         """End an interval at these base prices: settle delta, LVR and fees since the last mark, and strike the
-        exposure anew.
+        exposure anew. `reading` is the fork's as it stood at the mark; by default it is read now.
         """
-        before, after = self.prices, prices
-        change = Prices(after.price0_x192 - before.price0_x192, after.price1_x192 - before.price1_x192)
-        opening0, opening1 = self.opening.total
-        x0, x1 = self._exposure
-        self._sums.delta += change.value(x0, x1)
-        self._sums.drift += change.value(x0 - opening0, x1 - opening1)
+        now = self.fork.read() if reading is None else reading
+        self._sums.delta += prices.less(self.prices).value(*self._exposure)
         self.prices = prices
-        self._settle(self._inside, _inside(self.fork, self.fork.ranges))
-        self._remember()
+        self._settle(self._inside, now)
+        self._remember(now)
 
     def rebalance(self, plan: Plan, prices: Prices) -> Execution:
         """Mark at these prices, then carry a plan out and charge what it costs."""
         self.mark(prices)
-        kept = plan.keep
-        before = _inside(self.fork, kept)
+        before = self.fork.read(plan.keep)
         execution = execute_plan(self.fork, plan)
-        after = _inside(self.fork, kept)
-        collected = _total((c[1], c[2]) for c in execution.collected)
-        self._settle(before, _Inside(after.principal, _add(after.fees, collected)))
+        after = self.fork.read(plan.keep)
+        collected0 = sum(c[1] for c in execution.collected)
+        collected1 = sum(c[2] for c in execution.collected)
+        self._settle(before, after._replace(fees0=after.fees0 + collected0, fees1=after.fees1 + collected1))
         self._charge(execution)
-        self._remember()
+        self._remember(self.fork.read())
         return execution
 
     def close(self, prices: Prices) -> Ledger:
@@ -201,6 +191,7 @@ class Account:
         self.mark(prices)
         s = self._sums
         w_open = self._opening_prices.value(*self._opening_balance)
+        opening_delta = prices.less(self._opening_prices).value(*self.opening.total)
         w_close = prices.value(*self.fork.liquidate()) - s.gas_value
         attributed = s.delta - s.lvr + s.fees - s.swap_cost - s.gas_value - s.dust
         residual = (w_close - w_open) - attributed
@@ -214,7 +205,7 @@ class Account:
             hold_x192=prices.value(*self._opening_balance),
             delta_x192=s.delta,
             lvr_x192=s.lvr,
-            inventory_drift_x192=s.drift,
+            inventory_drift_x192=s.delta - opening_delta,  # the sum over intervals of (x - opening) times change of P
             fees_x192=s.fees,
             fees0=s.fees0,
             fees1=s.fees1,
@@ -230,13 +221,14 @@ class Account:
             residual_x192=residual,
         )
 
-    def _settle(self, before: _Inside, after: _Inside) -> None:
+    def _settle(self, before: Reading, after: Reading) -> None:
         """Book the change of principal as LVR and the change of fees as fees, both at the present prices."""
-        self._sums.lvr -= self.prices.value(*_subtract(after.principal, before.principal))
-        fees0, fees1 = _subtract(after.fees, before.fees)
-        self._sums.fees0 += fees0
-        self._sums.fees1 += fees1
-        self._sums.fees += self.prices.value(fees0, fees1)
+        s, prices = self._sums, self.prices
+        s.lvr -= prices.value(after.principal0 - before.principal0, after.principal1 - before.principal1)
+        fees0, fees1 = after.fees0 - before.fees0, after.fees1 - before.fees1
+        s.fees0 += fees0
+        s.fees1 += fees1
+        s.fees += prices.value(fees0, fees1)
 
     def _charge(self, execution: Execution) -> None:
         s, table = self._sums, self.gas_policy.table
@@ -249,38 +241,17 @@ class Account:
             s.turnover += self.prices.value(max(paid0, 0), max(paid1, 0))
         for opened in execution.opened:
             inside = amounts_for_liquidity(self.fork.pool.sqrt_price_x96, opened.range, opened.liquidity)
-            s.dust += self.prices.value(*_subtract((opened.amount0, opened.amount1), inside))
+            s.dust += self.prices.value(opened.amount0 - inside[0], opened.amount1 - inside[1])
         s.gas += gas
         s.gas_value += self.prices.value(*self.gas_policy.cost(gas))
         s.rebalances += 1
 
-    def _remember(self) -> None:
-        self._inside = _inside(self.fork, self.fork.ranges)
-        inventory = _add(self._inside.principal, self._inside.fees)
-        self._exposure = (self.fork.idle0 + inventory[0], self.fork.idle1 + inventory[1])
-        own, pool = self.fork.active_liquidity(), self.fork.pool.liquidity
-        if own:
-            self._max_share_ppm = max(self._max_share_ppm, own * 1_000_000 // pool)
-
-
-def _inside(fork: Fork, ranges: tuple[Range, ...]) -> _Inside:
-    holdings = [h for h in fork.portfolio().holdings if h.range in set(ranges)]
-    return _Inside(
-        (sum(h.amount0 for h in holdings), sum(h.amount1 for h in holdings)),
-        (sum(h.fees0 for h in holdings), sum(h.fees1 for h in holdings)),
-    )
-
-
-def _add(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    return a[0] + b[0], a[1] + b[1]
-
-
-def _subtract(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    return a[0] - b[0], a[1] - b[1]
-
-
-def _total(pairs: Any) -> tuple[int, int]:
-    total = (0, 0)
-    for pair in pairs:
-        total = _add(total, pair)
-    return total
+    def _remember(self, reading: Reading) -> None:
+        self._inside = reading
+        self._exposure = (
+            self.fork.idle0 + reading.principal0 + reading.fees0,
+            self.fork.idle1 + reading.principal1 + reading.fees1,
+        )
+        if reading.own_liquidity:
+            share_ppm = reading.own_liquidity * 1_000_000 // reading.pool_liquidity
+            self._max_share_ppm = max(self._max_share_ppm, share_ppm)

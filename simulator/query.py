@@ -25,7 +25,7 @@ def build_query(opening: RoundOpening, ask: Ask, hotkey: Hotkey) -> RebalanceQue
     """
     shown, snapshot, market = ask.shown[hotkey], opening.snapshot, opening.market
     fees0, fees1 = shown.portfolio.fees
-    opening0, opening1 = ask.opening_total
+    opening0, opening1 = shown.opening_total
     return RebalanceQuery(
         protocol_version=PROTOCOL_VERSION,
         request_id=request_id(opening.round_id, ask.index, hotkey),

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import ConfigError, SimulationError
 from simulator.events import Block, PoolEvent
+from simulator.file_replay import apply_event
 from simulator.market import Market, MarketInfo
 from simulator.pool import Pool
 from simulator.records import Record, RecordedBlock, block_hash
-from simulator.replay import apply_event
 from simulator.snapshot import PoolSnapshot
 
 _SPEED = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)x?", re.ASCII | re.IGNORECASE)

@@ -1,230 +1,287 @@
-"""Recorded events through the pool's own arithmetic, held against what the chain did."""
+"""What if: any number of portfolios through the same flow, each on a fork of its own, with the round's own accounts.
+
+A replay is a round without the chain: the same participants, timetable, plans and ledgers, driven in long stretches
+between decisions, so that the native engine takes a stretch on all forks in one call. The base fork gives the prices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
-from protocol.errors import ConfigError, SimulationError
-from simulator.events import LiquidityEvent, PoolEvent, SwapEvent
-from simulator.neutral import NeutralFile
-from simulator.neutral_lines import EndLine, Line, LiquidityLine, PoolLine, SwapLine
-from simulator.pool import Pool, PoolRevert
-from simulator.recovery import RecoveredCall, apply_other
-from simulator.snapshot import TickState
+import numpy as np
+from numpy.typing import NDArray
 
-_PROGRESS_LINES = 1000
+from protocol.errors import SimulationError
+from protocol.units import Q192
+from simulator.course import Asking, Course, Halt
+from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
+from simulator.flow import Flow
+from simulator.fork import Fork
+from simulator.ledger import Account, GasPolicy, Ledger
+from simulator.opening import Schedule
+from simulator.participant import Checkpoint, Noted, Outcome, Participant, PoolView
+from simulator.plan import Desired
+from simulator.pool import PoolRevert
+from simulator.portfolio import VaultState
+from simulator.scoring import score_round
+from simulator.sharing import Reach, Trail, reach_of
+from simulator.stretch import Lived, Mark, Step, steps_on, take_step
+from simulator.valuation import Numeraire, Prices
 
-
-class EndState(StrEnum):
-    """Whether pools ended where their file says."""
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    ABSENT = "absent"
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """The first field in which our pool and the chain differ; a call that reverts differs in `revert`."""
-
-    field: str
-    expected: object
-    got: object
+Decide: TypeAlias = Callable[[Checkpoint[int]], Mapping[int, Sequence[Desired]]]
 
 
 @dataclass(frozen=True, slots=True)
-class FirstDivergence:
-    """Where a file and the pool's arithmetic first part.
+class Candidate:
+    """A portfolio to be tried: the vault at the snapshot and, where given, what it is turned into there and then."""
 
-    `block` is None at an end state, `log_index` where the file has none.
-    """
-
-    pool: str
-    line: int
-    block: int | None
-    log_index: int | None
-    field: str
-    expected: object
-    got: object
+    vault: VaultState
+    desired: tuple[Desired, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """What a replay of a file came to. A pool stops at its first mismatch; its later events count as not replayed."""
-
-    swaps: int
-    liquidity_changes: int
-    mismatches: int
-    not_replayed: int
-    end_state: EndState
-    first_divergence: FirstDivergence | None
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every event and every end state was reproduced."""
-        return self.mismatches == 0 and self.end_state is not EndState.MISMATCH
-
-
-def apply_event(pool: Pool, event: PoolEvent, call: RecoveredCall | None) -> Mismatch | None:
-    """Let a recorded event happen on a pool and return the first field that the chain has otherwise, or None.
-
-    Parameters: pool  changed by the event   ·   call  what a swap asked for; None for liquidity
-    Returns:    amounts are compared where recorded, the state after a swap always
-    Rounding:   a mint's amounts ceil, a burn's floor, as the pool owes nobody
-    Raises:     nothing of the pool's: a revert is a mismatch, because the chain's call went through
-    Source:     v3-core UniswapV3Pool.swap, _modifyPosition
+class Terms:
+    """How candidates are measured, the same for all: the unit of value and the price of gas, as in a job's rounds, and
+    the schedule of checkpoints, marks and the end. Without one the whole flow is played and nobody is asked.
     """
-    try:
-        if isinstance(event, LiquidityEvent):
-            return _apply_liquidity(pool, event)
-        if not isinstance(event, SwapEvent):
-            apply_other(pool, event)
-            return None
-        if call is None:
-            return Mismatch("call", "a swap's arguments", None)
-        return _apply_swap(pool, event, call)
-    except PoolRevert as revert:
-        return Mismatch("revert", None, revert.reason)
+
+    numeraire: Numeraire
+    gas: GasPolicy
+    schedule: Schedule | None = None
 
 
-def _apply_swap(pool: Pool, event: SwapEvent, call: RecoveredCall) -> Mismatch | None:
-    amount0, amount1 = pool.swap(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
-    return _first_mismatch(
-        ("amount0", event.amount0, amount0),
-        ("amount1", event.amount1, amount1),
-        ("sqrt_price_x96", event.sqrt_price_x96, pool.sqrt_price_x96),
-        ("liquidity", event.liquidity, pool.liquidity),
-        ("tick", event.tick, pool.tick),
-    )
-
-
-def _apply_liquidity(pool: Pool, event: LiquidityEvent) -> Mismatch | None:
-    amount0, amount1 = pool.apply_liquidity(event.tick_lower, event.tick_upper, event.liquidity_delta)
-    return _first_mismatch(
-        ("amount0", amount0 if event.amount0 is None else event.amount0, amount0),
-        ("amount1", amount1 if event.amount1 is None else event.amount1, amount1),
-    )
-
-
-def _first_mismatch(*fields: tuple[str, int, int]) -> Mismatch | None:
-    return next((Mismatch(name, expected, got) for name, expected, got in fields if expected != got), None)
-
-
-def replay_file(path: Path, on_progress: Callable[[int], None] | None = None) -> ReplayReport:
-    """Replay every pool of a file of the neutral format; `on_progress` is told the number of lines read, now and then.
-
-    Raises ConfigError when the file is not one.
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What every candidate came to, in their order. `faults` say what made an outcome invalid, "" where nothing did.
+    `steps_run` were taken by all forks together; where it is less than
+    `steps` a fork, forks went where the base went without being run.
     """
-    replay = _Replay(path)
-    for number, line in enumerate(NeutralFile.open(path).lines(), start=1):
-        replay.take(line)
-        if on_progress is not None and number % _PROGRESS_LINES == 0:
-            on_progress(number)
-    return replay.report()
+
+    ledgers: tuple[Ledger, ...]
+    outcomes: tuple[Outcome, ...]
+    faults: tuple[str, ...]
+    steps: int
+    steps_run: int
+
+    def scores(self, benchmark: int = 0) -> tuple[int, ...]:
+        """Return each candidate's score (1e-18) against one of them, which opened with the same value."""
+        return tuple(score_round(ledger, self.ledgers[benchmark]) for ledger in self.ledgers)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the ledgers as arrays of shape (n_candidates,); see `columns_of`."""
+        return columns_of(self.ledgers)
 
 
-class _Replay:
-    """The pools of one file as far as they have been replayed."""
+def replay(
+    flow: Flow,
+    candidates: Sequence[Candidate],
+    terms: Terms,
+    *,
+    decide: Decide | None = None,
+    engine: Engine | None = None,
+    threads: int = 1,
+    sharing: bool = True,
+) -> Replay:
+    """Return what portfolios come to over a flow, each alone with it.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pools: dict[str, Pool] = {}
-        self._stopped: set[str] = set()
-        self._swaps = 0
-        self._liquidity_changes = 0
-        self._mismatches = 0
-        self._not_replayed = 0
-        self._end_states: set[EndState] = set()
-        self._first: FirstDivergence | None = None
+    Parameters: decide  is shown every candidate at each checkpoint and returns, for those (by index) that are to
+                change, all they are to hold from the effective block on   ·   engine  None: the fastest there is
+                threads  of the native engine   ·   sharing  False: forks that go where the base goes are run, too
+    Returns:    ledgers equal to those of a round with the same decisions, whatever the engine, threads and sharing
+    Rounding:   the ledger's
+    Raises:     SimulationError when the flow is impossible on its own snapshot or ends before the schedule
+    Source:     design §4
+    """
+    run = _Run(flow, candidates, terms, engine or default_engine(), threads=threads, sharing=sharing)
+    run.start(candidates)
+    for stop in run.course.stops:
+        run.live_until(stop.step)
+        if stop.reason is Halt.PLANS:
+            run.carry_out()
+        elif isinstance(stop.reason, Asking) and decide is not None:
+            run.ask(stop.reason, decide)
+    run.live_until(len(run.course.steps))
+    return run.close()
 
-    def take(self, line: Line) -> None:
-        """Let one line happen."""
-        match line:
-            case PoolLine():
-                self._pools[line.pool] = _restore(self._path, line)
-            case EndLine():
-                self._compare_end(line)
-            case SwapLine():
-                self._swaps += 1
-                self._take_event(line, line.event(0), line.call())
-            case LiquidityLine():
-                self._liquidity_changes += 1
-                self._take_event(line, line.event(0), None)
 
-    def _take_event(self, line: SwapLine | LiquidityLine, event: PoolEvent, call: RecoveredCall | None) -> None:
-        if line.pool in self._stopped:
-            self._not_replayed += 1
-            return
-        position, pool = line.position, self._pools[line.pool]
-        if position.timestamp is not None:
-            pool.timestamp = position.timestamp
-        mismatch = apply_event(pool, event, call)
-        if mismatch is not None:
-            self._mismatches += 1
-            self._stopped.add(line.pool)
-            self._note(line.pool, position.line, position.block, position.log_index, mismatch)
+class _Run:
+    """A replay under way: the base fork and every candidate's stand before step `_at`."""
 
-    def _compare_end(self, line: EndLine) -> None:
-        mismatch = _end_mismatch(self._pools[line.pool], line)
-        if mismatch is None:
-            self._end_states.add(EndState.MATCH)
-            return
-        self._end_states.add(EndState.MISMATCH)
-        if line.pool not in self._stopped:
-            self._note(line.pool, line.line, None, None, mismatch)
+    def __init__(
+        self, flow: Flow, candidates: Sequence[Candidate], terms: Terms, engine: Engine, *, threads: int, sharing: bool
+    ) -> None:
+        self.course = Course.of(flow, terms.schedule)
+        self._steps = steps_on(engine, self.course.steps, threads=threads)
+        self._numeraire = terms.numeraire
+        self._base = pool_from_snapshot(flow.snapshot, engine=engine)
+        self._at = 0
+        self._steps_run = 0
+        self._checkpoints = 0
+        self._participants = self._open(candidates, terms.gas)
+        self._may_share = [sharing and not candidate.vault.in_pool for candidate in candidates]
+        self._asleep: dict[int, Reach] = {}
+        self._faults = [""] * len(candidates)
 
-    def _note(self, pool: str, line: int, block: int | None, log_index: int | None, mismatch: Mismatch) -> None:
-        if self._first is None:
-            self._first = FirstDivergence(pool, line, block, log_index, mismatch.field, mismatch.expected, mismatch.got)
+    def _open(self, candidates: Sequence[Candidate], gas: GasPolicy) -> list[Participant]:
+        prices = self._prices()
+        opened: dict[VaultState, Fork] = {}
+        participants = []
+        for candidate in candidates:
+            if candidate.vault not in opened:
+                opened[candidate.vault] = Fork.with_vault(self._base.copy(), candidate.vault)
+            fork = opened[candidate.vault].copy()
+            participant = Participant(Account(fork, gas, prices, self._base.timestamp))
+            participants.append(participant)
+        return participants
 
-    def report(self) -> ReplayReport:
-        """Return what the file came to so far."""
-        end_state = next((s for s in (EndState.MISMATCH, EndState.MATCH) if s in self._end_states), EndState.ABSENT)
-        return ReplayReport(
-            swaps=self._swaps,
-            liquidity_changes=self._liquidity_changes,
-            mismatches=self._mismatches,
-            not_replayed=self._not_replayed,
-            end_state=end_state,
-            first_divergence=self._first,
+    def start(self, candidates: Sequence[Candidate]) -> None:
+        """Turn every candidate into what it desires at the opening."""
+        for index, candidate in enumerate(candidates):
+            if candidate.desired is not None:
+                self._desire(index, candidate.desired)
+                self._participants[index].settle(self._prices(), is_effective=True)
+            self._fall_asleep(index)
+
+    def _desire(self, index: int, desired: Sequence[Desired]) -> None:
+        note = self._participants[index].desire(desired)
+        if note.noted is Noted.INVALID:
+            self._faults[index] = self._faults[index] or note.detail
+
+    def _prices(self) -> Prices:
+        return self._numeraire.prices(self._base.sqrt_price_x96)
+
+    def _fall_asleep(self, index: int) -> None:
+        reach = reach_of(self._participants[index].account.fork, self._base) if self._may_share[index] else None
+        if reach is not None:
+            self._asleep[index] = reach
+
+    def live_until(self, end: int) -> None:
+        """Let all steps up to `end` happen: on the base first, then on the forks that cannot follow it."""
+        before = self._base.copy()
+        trail = self._move_base(self.course.steps[self._at : end])
+        starts = {i: 0 for i, p in enumerate(self._participants) if not p.is_withdrawn and i not in self._asleep}
+        starts |= self._wake(before, trail)
+        forks = [self._participants[index].account.fork for index in starts]
+        lives = self._steps.run(forks, [self._at + start for start in starts.values()], end)
+        marks = [
+            (at, self._numeraire.prices(price))
+            for at, ((_, what), price) in enumerate(zip(trail.steps, trail.sqrt_prices_x96, strict=True))
+            if isinstance(what, Mark)
+        ]
+        for (index, start), life in zip(starts.items(), lives, strict=True):
+            self._book(index, life, [prices for at, prices in marks if at >= start], trail)
+            self._steps_run += (end if life.stopped_at is None else life.stopped_at) - self._at - start
+        self._at = end
+
+    def _move_base(self, steps: Sequence[Step]) -> Trail:
+        prices_x96 = []
+        for step in steps:
+            try:
+                take_step(self._base, step)
+            except PoolRevert as revert:
+                raise SimulationError(
+                    "the flow is impossible on its own snapshot", timestamp=step[0], reason=revert.reason
+                ) from revert
+            prices_x96.append(self._base.sqrt_price_x96)
+        return Trail(steps, prices_x96)
+
+    def _wake(self, walker: AnyPool, trail: Trail) -> dict[int, int]:
+        """Move every fork that can follow the base no further to the step where that is so; return it by index.
+
+        `walker` stands where the trail begins, and is moved.
+        """
+        found = ((index, trail.first_outside(reach)) for index, reach in self._asleep.items())
+        woken = sorted((step, index) for index, step in found if step is not None)
+        at = 0
+        for step, index in woken:
+            for passed in trail.steps[at:step]:
+                take_step(walker, passed)
+            at = step
+            self._participants[index].account.fork.rejoin(walker)
+            del self._asleep[index]
+        return {index: step for step, index in woken}
+
+    def _book(self, index: int, life: Lived, marks: Sequence[Prices], trail: Trail) -> None:
+        account = self._participants[index].account
+        for prices, reading in zip(marks, life.readings, strict=False):  # a fork that stopped has fewer readings
+            account.mark(prices, reading)
+        account.let_pass(account.fork.pool.timestamp, life.in_range_s)
+        if life.stopped_at is not None:
+            price_x96 = trail.sqrt_prices_x96[life.stopped_at - self._at]
+            self._participants[index].withdraw(self._numeraire.prices(price_x96))
+            self._faults[index] = self._faults[index] or "its own liquidity left others no room"
+
+    def carry_out(self) -> None:
+        """Carry out the plans that wait. All accounts were marked at this step; doing that again changes nothing."""
+        prices = self._prices()
+        for index, participant in enumerate(self._participants):
+            if participant.pending is not None:
+                if self._asleep.pop(index, None) is not None:
+                    participant.account.fork.rejoin(self._base)
+                participant.settle(prices, is_effective=True)
+                self._fall_asleep(index)
+
+    def ask(self, now: Asking, decide: Decide) -> None:
+        """Show every fork that still takes part as it stands, and take what is decided."""
+        for index in self._asleep:
+            self._participants[index].account.fork.rejoin(self._base)
+        shown = {index: p.shown() for index, p in enumerate(self._participants) if p.is_asked}
+        where = (now.block_number, "", now.timestamp, now.effective_block)
+        decided = decide(Checkpoint(self._checkpoints, *where, PoolView.of(self._base), shown))
+        self._checkpoints += 1
+        if not decided.keys() <= shown.keys():
+            raise SimulationError("a decision is for a fork that is not shown", block=now.block_number)
+        for index, desired in decided.items():
+            self._desire(index, desired)
+
+    def close(self) -> Replay:
+        """Close every account at the base's price."""
+        prices = self._prices()
+        for participant in self._participants:
+            participant.account.let_pass(self.course.end_timestamp, 0)
+        return Replay(
+            tuple(participant.account.close(prices) for participant in self._participants),
+            tuple(participant.outcome for participant in self._participants),
+            tuple(self._faults),
+            len(self.course.steps),
+            self._steps_run,
         )
 
 
-def _restore(path: Path, line: PoolLine) -> Pool:
-    snapshot = line.snapshot(chain_id=0, pair_address=line.pool, block_number=0, block_hash="", timestamp=0)
-    try:
-        return Pool.from_snapshot(snapshot)
-    except SimulationError as error:
-        raise ConfigError(
-            f"{path} line {line.line}: {error.message}; correct the P line, it must hold every tick"
-        ) from error
+def replay_all(
+    flows: Sequence[Flow],
+    candidates: Sequence[Candidate],
+    terms: Terms,
+    *,
+    decide: Decide | None = None,
+    engine: Engine | None = None,
+    threads: int = 1,
+) -> tuple[Replay, ...]:
+    """Return `replay` for every flow: what the same decisions come to in each of several futures."""
+    return tuple(replay(flow, candidates, terms, decide=decide, engine=engine, threads=threads) for flow in flows)
 
 
-def _end_mismatch(pool: Pool, line: EndLine) -> Mismatch | None:
-    mismatch = _first_mismatch(
-        ("sqrt_price_x96", line.sqrt_price_x96, pool.sqrt_price_x96),
-        ("tick", line.tick, pool.tick),
-        ("liquidity", line.liquidity, pool.liquidity),
-        ("fee_growth_global_0_x128", line.fee_growth_global_0_x128, pool.fee_growth_global_0_x128),
-        ("fee_growth_global_1_x128", line.fee_growth_global_1_x128, pool.fee_growth_global_1_x128),
-    )
-    if mismatch is not None:
-        return mismatch
-    expected = {tick: _fields(state) for tick, state in line.ticks}
-    got = {tick: list(info[:4]) for tick, info in pool.ticks.items()}
-    for tick in sorted(expected.keys() | got.keys()):
-        if expected.get(tick) != got.get(tick):
-            return Mismatch(f"ticks[{tick}]", expected.get(tick), got.get(tick))
-    return None
+def columns_of(ledgers: Sequence[Ledger]) -> dict[str, NDArray[Any]]:
+    """Return ledgers as arrays.
 
-
-def _fields(state: TickState) -> list[int]:
-    return [
-        state.liquidity_gross,
-        state.liquidity_net,
-        state.fee_growth_outside_0_x128,
-        state.fee_growth_outside_1_x128,
-    ]
+    Parameters: ledgers  of one numéraire
+    Returns:    arrays of shape (n_ledgers,), named as the ledger's fields. Values (`_x192` there, `_value` here) are
+                float64 in whole units of the numéraire, tokens float64 in raw units, all others int64
+    Rounding:   to the nearest float; the ledgers stay the exact ones
+    Source:     design §4.7
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for name in (*(f.name for f in fields(Ledger)), "excess_x192", "divergence_loss_x192"):
+        if name in ("opening", "closing"):
+            totals = [getattr(ledger, name).total for ledger in ledgers]
+            for token in (0, 1):
+                columns[f"{name}_amount{token}"] = np.array([total[token] for total in totals], dtype=np.float64)
+        elif name.endswith("_x192"):
+            values = [getattr(ledger, name) / Q192 for ledger in ledgers]
+            columns[name.replace("_x192", "_value")] = np.array(values, dtype=np.float64)
+        else:
+            kind = np.float64 if name in ("fees0", "fees1") else np.int64
+            columns[name] = np.array([getattr(ledger, name) for ledger in ledgers], dtype=kind)
+    return columns

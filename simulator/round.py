@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
+from typing import TypeAlias
 
 from protocol.errors import SimulationError
 from protocol.units import Hotkey
@@ -24,73 +25,13 @@ from simulator.events import Block
 from simulator.fork import Fork
 from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
-from simulator.plan import InvalidPlan, Plan, make_plan
+from simulator.participant import AnswerNote, Checkpoint, Noted, Outcome, Participant, PoolView
 from simulator.pool import PoolRevert
-from simulator.portfolio import Portfolio
-from simulator.recovery import Happening
 from simulator.scoring import SCORE_UNIT, score_round
+from simulator.timetable import Due, Timetable
 from simulator.valuation import Prices
 
-
-class Outcome(StrEnum):
-    """How a participant's round went, by whose fault (design §4.9)."""
-
-    ACCEPTED = "accepted"  # at least one plan was carried out
-    KEPT = "kept"  # answered, and never changed anything
-    REFUSED = "refused"  # at the first ask: not part of the round
-    TIMEOUT = "timeout"  # at the first ask: not part of the round
-    INVALID = "invalid"  # some answer was invalid: scored, cannot win
-
-
-class Noted(StrEnum):
-    """What one answer to one ask came to."""
-
-    PLANNED = "planned"
-    KEPT = "kept"
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What one participant is shown at a checkpoint."""
-
-    portfolio: Portfolio
-    rebalances: int
-    foreign_liquidity: int  # in range on this participant's fork, its own excluded
-
-
-@dataclass(frozen=True, slots=True)
-class PoolView:
-    """The real pool at a checkpoint, as the base fork holds it."""
-
-    sqrt_price_x96: int
-    tick: int
-    liquidity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A checkpoint: whom to ask, about which block, and what to show."""
-
-    index: int
-    block_number: int
-    block_hash: str
-    timestamp: int
-    effective_block: int
-    pool: PoolView
-    opening_total: tuple[int, int]
-    shown: Mapping[Hotkey, Shown]
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerNote:
-    """The verdict on one answer; `plan` where it changes something."""
-
-    noted: Noted
-    detail: str
-    plan: Plan | None = None
+Ask: TypeAlias = Checkpoint[Hotkey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +73,6 @@ class _Stage(Enum):
     FINISHED = auto()
 
 
-@dataclass(slots=True)
-class _Participant:
-    """One participant's fork and standing."""
-
-    account: Account
-    is_asked: bool = True
-    is_out: bool = False
-    is_withdrawn: bool = False
-    outcome: Outcome = Outcome.KEPT
-    pending: Plan | None = None
-
-
 class Round:
     """Drives one base fork, one benchmark fork and a fork per participant through the same blocks.
 
@@ -153,21 +82,19 @@ class Round:
     def __init__(self, opening: RoundOpening, *, engine: Engine = "python") -> None:
         opening.snapshot.check()
         self.opening = opening
-        snapshot, schedule = opening.snapshot, opening.schedule
+        snapshot = opening.snapshot
         template = Fork.from_opening(snapshot, opening.vault, engine=engine)
         self._numeraire = opening.numeraire(template.portfolio().total)
         prices = self._numeraire.prices(snapshot.sqrt_price_x96)
         self._base = BaseFork(snapshot, engine=engine)
         self._benchmark = self._account(template.copy(), prices)
         self._participants = {
-            hotkey: _Participant(self._account(template.copy(), prices)) for hotkey in opening.participants
+            hotkey: Participant(self._account(template.copy(), prices)) for hotkey in opening.participants
         }
         self._block_number = snapshot.block_number
         self._block_hash = snapshot.block_hash
         self._timestamp = snapshot.timestamp
-        self._next_restrike = snapshot.timestamp + schedule.restrike_s
-        self._next_checkpoint = 0
-        self._effective_block: int | None = None
+        self._times = Timetable(opening.schedule, snapshot.block_number, snapshot.timestamp)
         self._stage = _Stage.STREAMING
         self._enter_checkpoint()
 
@@ -187,13 +114,13 @@ class Round:
     @property
     def pool(self) -> PoolView:
         """The real pool as it stands on the base fork."""
-        return PoolView(self._base.pool.sqrt_price_x96, self._base.pool.tick, self._base.pool.liquidity)
+        return PoolView.of(self._base.pool)
 
     def values_against_benchmark(self) -> dict[Hotkey, int]:
         """Return what each participant's portfolio is worth now less the benchmark's, in 1e-18 of the benchmark: for
         display.
         """
-        prices = self._numeraire.prices(self._base.pool.sqrt_price_x96)
+        prices = self._prices()
         benchmark = self._benchmark.value(prices)
         return {
             hotkey: (p.account.value(prices) - benchmark) * SCORE_UNIT // benchmark
@@ -203,21 +130,18 @@ class Round:
 
     def pending_ask(self) -> Ask | None:
         """Return the checkpoint that waits for answers, or None while blocks are wanted."""
-        if self._stage is not _Stage.ASKING or self._effective_block is None:
+        if self._stage is not _Stage.ASKING or self._times.effective_block is None:
             return None
         shown = {
-            hotkey: Shown(p.account.fork.portfolio(), p.account.rebalances, p.account.fork.foreign_liquidity())
-            for hotkey, p in self._participants.items()
-            if p.is_asked
+            hotkey: participant.shown() for hotkey, participant in self._participants.items() if participant.is_asked
         }
-        return Ask(
-            index=self._next_checkpoint - 1,
+        return Checkpoint(
+            index=self._times.checkpoints - 1,
             block_number=self._block_number,
             block_hash=self._block_hash,
             timestamp=self._timestamp,
-            effective_block=self._effective_block,
+            effective_block=self._times.effective_block,
             pool=self.pool,
-            opening_total=self._benchmark.opening.total,
             shown=shown,
         )
 
@@ -225,7 +149,7 @@ class Round:
         """Take the answers to the pending ask; a participant without one has timed out. Returns the verdict on each."""
         if self._stage is not _Stage.ASKING:
             raise SimulationError("no checkpoint is waiting for answers", block=self._block_number)
-        is_first = self._next_checkpoint == 1
+        is_first = self._times.checkpoints == 1
         notes = {
             hotkey: self._note(participant, answers.get(hotkey, NoAnswer("no answer")), is_first=is_first)
             for hotkey, participant in self._participants.items()
@@ -234,10 +158,10 @@ class Round:
         self._stage = _Stage.STREAMING
         return notes
 
-    def _note(self, participant: _Participant, answer: Answer, *, is_first: bool) -> AnswerNote:
+    def _note(self, participant: Participant, answer: Answer, *, is_first: bool) -> AnswerNote:
         match answer:
             case Positions(desired):
-                return self._note_positions(participant, make_plan(participant.account.fork, desired))
+                return participant.desire(desired)
             case Malformed(reason):
                 participant.outcome = Outcome.INVALID
                 return AnswerNote(Noted.INVALID, reason)
@@ -252,23 +176,10 @@ class Round:
                 participant.outcome = Outcome.TIMEOUT if is_first else participant.outcome
                 return AnswerNote(Noted.TIMEOUT, reason)
 
-    @staticmethod
-    def _note_positions(participant: _Participant, plan: Plan | InvalidPlan) -> AnswerNote:
-        if isinstance(plan, InvalidPlan):
-            participant.outcome = Outcome.INVALID
-            return AnswerNote(Noted.INVALID, plan.reason)
-        if plan.is_keep:
-            return AnswerNote(Noted.KEPT, "")
-        participant.pending = plan
-        if participant.outcome is Outcome.KEPT:
-            participant.outcome = Outcome.ACCEPTED
-        return AnswerNote(Noted.PLANNED, "", plan)
-
     def advance(self, block: Block) -> None:
         """Apply the next block. Raises SimulationError when it is not the next, Divergence when the tripwire fires."""
         self._check_block(block)
-        active = [self._benchmark, *(p.account for p in self._participants.values() if not p.is_out)]
-        for account in active:
+        for account in (self._benchmark, *(p.account for p in self._in_round())):
             account.tick_clock(block.timestamp)
         self._timestamp = block.timestamp
         self._mark_if_due(block)
@@ -279,11 +190,11 @@ class Round:
             except PoolRevert as revert:
                 where = {"block": block.number, "log_index": event.log_index, "reason": revert.reason}
                 raise Divergence("impossible_beside_the_vault", **where) from revert
-            for participant in self._participants.values():
-                if not participant.is_out and not participant.is_withdrawn:
-                    self._apply_to(participant, happening, block.timestamp)
+            for participant in self._in_round():
+                if not participant.is_withdrawn:
+                    participant.live_through(happening, block.timestamp, self._prices)
         self._block_number, self._block_hash = block.number, block.block_hash
-        if block.number == self.opening.schedule.end_block(self.opening.snapshot.block_number):
+        if block.number == self._times.end_block:
             self._stage = _Stage.FINISHED
         else:
             self._enter_checkpoint()
@@ -301,53 +212,30 @@ class Round:
 
     def _mark_if_due(self, block: Block) -> None:
         """Before a block's events: plans that become effective here, and the restrike that all accounts share."""
-        is_effective = block.number == self._effective_block
-        if not is_effective and block.timestamp < self._next_restrike:
+        due = self._times.enter(block.number, block.timestamp)
+        if due is Due.NOTHING:
             return
-        prices = self._numeraire.prices(self._base.pool.sqrt_price_x96)
+        prices = self._prices()
         self._benchmark.mark(prices)
-        for participant in self._participants.values():
-            plan, participant.pending = participant.pending, (None if is_effective else participant.pending)
-            if participant.is_out:
-                continue
-            if is_effective and plan is not None:
-                participant.account.rebalance(plan, prices)
-            else:
-                participant.account.mark(prices)
-        while self._next_restrike <= block.timestamp:
-            self._next_restrike += self.opening.schedule.restrike_s
+        for participant in self._in_round():
+            participant.settle(prices, is_effective=due is Due.PLANS)
 
-    def _apply_to(self, participant: _Participant, happening: Happening, timestamp: int) -> None:
-        """Let it happen on a participant's fork. A fork in which it is impossible has made itself so: its sender's
-        fault. Its positions are withdrawn at its own cost and it is scored to the end, or losers would leave this way.
-        """
-        account = participant.account
-        try:
-            account.fork.apply_foreign(happening, timestamp)
-        except PoolRevert:
-            participant.is_asked, participant.is_withdrawn, participant.pending = False, True, None
-            participant.outcome = Outcome.INVALID
-            withdrawal = Plan(keep=(), close=account.fork.ranges, collect=(), swap=None, open=())
-            account.rebalance(withdrawal, self._numeraire.prices(self._base.pool.sqrt_price_x96))
+    def _in_round(self) -> list[Participant]:
+        return [p for p in self._participants.values() if not p.is_out]
+
+    def _prices(self) -> Prices:
+        return self._numeraire.prices(self._base.pool.sqrt_price_x96)
 
     def _enter_checkpoint(self) -> None:
-        """Enter ASKING when the block just applied is the next checkpoint; each fires once, in order."""
-        schedule, start = self.opening.schedule, self.opening.snapshot.block_number
-        if self._block_number != start + self._next_checkpoint * schedule.checkpoint_interval_blocks:
-            return
-        self._next_checkpoint += 1
-        effective = schedule.effective_block(self._block_number)
-        if effective > schedule.end_block(start):
-            return
-        self._effective_block = effective
-        if any(p.is_asked for p in self._participants.values()):
+        """Enter ASKING when the block just applied is a checkpoint and somebody is to be asked."""
+        if self._times.leave(self._block_number) and any(p.is_asked for p in self._participants.values()):
             self._stage = _Stage.ASKING
 
     def result(self) -> RoundResult:
         """Close every account and return the scores. Raises SimulationError unless the round is finished."""
         if self._stage is not _Stage.FINISHED:
             raise SimulationError("the round is not finished", block=self._block_number)
-        prices = self._numeraire.prices(self._base.pool.sqrt_price_x96)
+        prices = self._prices()
         benchmark = self._benchmark.close(prices)
         return RoundResult(
             participants=tuple(
@@ -361,7 +249,7 @@ class Round:
         )
 
     def _participant_result(
-        self, hotkey: Hotkey, participant: _Participant, prices: Prices, benchmark: Ledger
+        self, hotkey: Hotkey, participant: Participant, prices: Prices, benchmark: Ledger
     ) -> ParticipantResult:
         if participant.is_out:
             return ParticipantResult(hotkey, participant.outcome, None, None, is_over_share=False)

@@ -38,6 +38,10 @@ class Prices:
         """Return the X192 value of a pair of raw amounts (either may be negative). Exact."""
         return amount0 * self.price0_x192 + amount1 * self.price1_x192
 
+    def less(self, before: Prices) -> Prices:
+        """Return how much these prices are above earlier ones. Exact; either may be negative."""
+        return Prices(self.price0_x192 - before.price0_x192, self.price1_x192 - before.price1_x192)
+
 
 @dataclass(frozen=True, slots=True)
 class Numeraire:

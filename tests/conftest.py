@@ -21,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fuzz-operations", type=int, default=DEFAULT_OPERATIONS, help="how many to run on the bytecode")
     engine = "what computes every pool of every test"
     group.addoption("--engine", choices=("python", "native"), default="python", help=engine)
+    group.addoption("--write-scoring", action="store_true", help="write down what this version of the scoring says")
     group.addoption("--fuzz-seed", type=int, default=None, help="of the walks; a longer run than usual draws its own")
 
 

@@ -11,17 +11,16 @@ from contextlib import AsyncExitStack
 from miner.config import MinerConfig
 from miner.server import MinerServer
 from miner.strategies import build
-from miner.subtensor import ChainEndpoint as MinerEndpointOfChain
 from miner.subtensor import MinerChain, ServeOutcome
 from protocol.errors import SimulationError
 from protocol.signing import keypair_from_uri
+from protocol.subtensor import ChainEndpoint
 from simulator.events import Block
 from simulator.market import Market, MarketInfo
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import DEMO_OWNER_URI, DemoMiner
 from tideline.embedded_chain import SubnetRules
 from tideline.embedded_subtensor import InMemorySubtensor
-from validator.subtensor import ChainEndpoint
 
 NETUID = 98
 NETWORK = "local"
@@ -144,7 +143,7 @@ async def start_miners(
     """Serve every miner on a free loopback port and publish it on the chain, as its own process would."""
     for miner in miners:
         signer = keypair_from_uri(miner.key_uri)
-        endpoint = MinerEndpointOfChain(NETWORK, NETUID, substrate=chain)
+        endpoint = ChainEndpoint(NETWORK, NETUID, substrate=chain)
         view = await MinerChain.connect(endpoint, signer)
         stack.push_async_callback(view.close)
         await view.refresh()

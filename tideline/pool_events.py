@@ -37,12 +37,12 @@ class IndexedEvents:
 
     async def last_block(self, pool: str, first: int) -> int:
         """Return the last block up to which, from `first` on, every block is indexed."""
-        covered = await self._store.coverage(pool)
+        covered = await self._store.coverage(pool.lower())
         return next((c.last for c in covered if c.first <= first <= c.last), first - 1)
 
     async def blocks(self, pool: str, first: int, last: int) -> tuple[Block, ...]:
         """Return every block of a range with its events."""
-        return blocks_of(await self._store.history(pool, BlockRange(first, last), PLAYED_TABLES))
+        return blocks_of(await self._store.history(pool.lower(), BlockRange(first, last), PLAYED_TABLES))
 
     async def close(self) -> None:
         """Close the database."""

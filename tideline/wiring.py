@@ -17,6 +17,7 @@ import click
 
 from db.url import DATABASE_ENV, DEFAULT_DATABASE_URL, parse_database_url
 from protocol.errors import ConfigError
+from simulator.engine import Engine, check_engine, default_engine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +39,22 @@ def database_option(command: F) -> F:
         show_default=True,
         show_envvar=True,
         help="Jobs database: sqlite:///FILE or postgres://USER:PASSWORD@HOST:PORT/NAME.",
+    )(command)
+
+
+def engine_option(command: F) -> F:
+    """Add `--engine`."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, engine: Engine) -> Engine:
+        return check_engine(engine)
+
+    return click.option(
+        "--engine",
+        type=click.Choice(["native", "python"]),
+        default=default_engine,
+        show_default="native, where it was compiled",
+        callback=check,
+        help="What computes the pools: C, or plain Python. Scores are the same to the last digit.",
     )(command)
 
 

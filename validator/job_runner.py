@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from db.job import Job
@@ -16,11 +16,13 @@ from db.store import Store
 from protocol.errors import ChainError, ConfigError, SimulationError
 from protocol.signing import Signer
 from protocol.units import Hotkey, JobId, RoundId
+from simulator.engine import Engine, default_engine
 from simulator.evidence import canonical
 from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.market import Market
 from simulator.opening import Entrant, RoundOpening, Schedule
-from simulator.round import AnswerNote, Ask
+from simulator.participant import AnswerNote
+from simulator.round import Ask
 from simulator.valuation import QuoteToken, Target
 from validator import job_settings
 from validator.ports import Guard, Miners, Roster
@@ -47,6 +49,7 @@ class RunnerContext:
     observe: Observer
     code_version: str
     retry_s: float = 5.0
+    pool_engine: Engine = field(default_factory=default_engine)  # rounds come to the same on either
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ class JobRunner:
         schedule: Schedule,
         combined: Mapping[Hotkey, int],
     ) -> _Period:
-        runs = tuple(RoundRun(o, endpoints, self._context.code_version) for o in openings)
+        version, engine = self._context.code_version, self._context.pool_engine
+        runs = tuple(RoundRun(opening, endpoints, version, pool_engine=engine) for opening in openings)
         for run in runs:
             await self._context.store.start_round(run.start_record(PAPER))
             snapshot = run.opening.snapshot

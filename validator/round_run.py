@@ -13,11 +13,13 @@ from protocol.messages import RebalanceQuery
 from protocol.signing import Signer, sign_digest
 from protocol.units import Hotkey, JobId, RoundId, Uid
 from simulator.answers import read_answer
+from simulator.engine import Engine
 from simulator.events import Block
 from simulator.evidence import AnswerRecord, Evidence, WinnerRule, results_to_json
 from simulator.opening import RoundOpening
+from simulator.participant import AnswerNote
 from simulator.query import build_query
-from simulator.round import AnswerNote, Ask, ParticipantResult, Round, RoundResult
+from simulator.round import Ask, ParticipantResult, Round, RoundResult
 from validator.stored_evidence import pack
 from validator.transport import Exchange, ExchangeStatus, MinerEndpoint
 
@@ -36,9 +38,17 @@ class FinishedRound:
 class RoundRun:
     """Drives one `Round` and records its inputs. Does no input or output itself."""
 
-    def __init__(self, opening: RoundOpening, endpoints: Mapping[Hotkey, MinerEndpoint], code_version: str) -> None:
+    def __init__(
+        self,
+        opening: RoundOpening,
+        endpoints: Mapping[Hotkey, MinerEndpoint],
+        code_version: str,
+        *,
+        pool_engine: Engine = "python",
+    ) -> None:
         self.opening = opening
-        self.engine = Round(opening)
+        self.engine = Round(opening, engine=pool_engine)
+        self._pool_engine = pool_engine
         self._endpoints = endpoints
         self._code_version = code_version
         self._uids = {entrant.hotkey: Uid(entrant.uid) for entrant in opening.entrants}
@@ -57,7 +67,7 @@ class RoundRun:
 
     def at_opening(self) -> RoundRun:
         """Return this round anew, before its first block and its first answer."""
-        return RoundRun(self.opening, self._endpoints, self._code_version)
+        return RoundRun(self.opening, self._endpoints, self._code_version, pool_engine=self._pool_engine)
 
     def start_record(self, mode: str) -> RoundStart:
         """Return the row that says the round has begun."""

@@ -9,6 +9,7 @@ from typing import Any
 from db.store import Store
 from protocol.errors import ConfigError, RemoteError, SimulationError
 from protocol.signing import Signature, verify_digest
+from simulator.engine import Engine
 from simulator.evidence import Evidence, canonical, verify
 from simulator.round import RoundResult
 from validator.stored_evidence import unpack
@@ -73,7 +74,7 @@ async def load(store: Store, round_id: str) -> SignedEvidence:
     )
 
 
-def check(signed: SignedEvidence) -> RoundResult:
+def check(signed: SignedEvidence, *, engine: Engine = "python") -> RoundResult:
     """Recompute everything and compare it. Returns the result; raises SimulationError naming what differs first."""
     computed = signed.evidence.digest()
     if computed != signed.digest:
@@ -82,7 +83,7 @@ def check(signed: SignedEvidence) -> RoundResult:
         verify_digest(signed.signature, signed.digest, signer=signed.evidence.opening.validator_hotkey)
     except RemoteError as error:
         raise SimulationError(f"the validator's signature does not verify: {error}") from error
-    return verify(signed.evidence, pick_round_winner)
+    return verify(signed.evidence, pick_round_winner, engine=engine)
 
 
 def _signature(text: str) -> Signature:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
-from db.failures import DRIVER_FAILURES, check_file, one_line
+from db.failures import DRIVER_FAILURES, one_line
 from db.pool_events.postgres import PostgresConnection
 from db.pool_events.schema import Table
 from db.pool_events.sqlite import SqliteConnection
-from db.url import DatabaseUrl, parse_database_url
+from db.url import DatabaseUrl
 from protocol.errors import ConfigError
 
 Row = Sequence[Any]
@@ -36,14 +35,11 @@ class Connection(Protocol):
         """Release the connection. Idempotent."""
 
 
-async def connect(text: str, *, create: bool, read_only: bool) -> tuple[DatabaseUrl, Connection]:
-    """Open a database by its address. Raises ConfigError where there is none, or it does not let us in."""
-    url = parse_database_url(text)
-    if url.dialect == "sqlite":
-        check_file(Path(url.path), create=create, how="tideline index")
+async def connect(url: DatabaseUrl, *, read_only: bool) -> Connection:
+    """Open a database; a writer makes a file that is not there. Raises ConfigError where it does not let us in."""
     try:
         if url.dialect == "sqlite":
-            return url, await SqliteConnection.open(url, read_only=read_only)
-        return url, await PostgresConnection.open(url, read_only=read_only)
+            return await SqliteConnection.open(url, read_only=read_only)
+        return await PostgresConnection.open(url, read_only=read_only)
     except DRIVER_FAILURES as error:
         raise ConfigError(f"cannot open the database {url.shown}: {one_line(error)}") from error

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from db.failures import DRIVER_FAILURES, one_line
 from db.pool_events.connection import Connection, connect
 from db.pool_events.records import BlockRange
-from db.url import DatabaseUrl
+from db.url import DatabaseUrl, parse_database_url
 from protocol.addresses import to_checksum_address
 from protocol.errors import ConfigError, StoreError
 
@@ -101,8 +101,8 @@ class ExternalEvents:
     @classmethod
     async def open(cls, url: str, names: ExternalNames) -> ExternalEvents:
         """Open a database for reading alone. Raises ConfigError when a table or a column that was named is missing."""
-        parsed, connection = await connect(url, create=False, read_only=True)
-        database = cls(parsed, connection, names)
+        parsed = parse_database_url(url)
+        database = cls(parsed, await connect(parsed, read_only=True), names)
         try:
             for kind in KINDS:
                 await database._check(kind)

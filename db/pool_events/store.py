@@ -10,20 +10,25 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from db import sqlite_file
 from db.failures import DRIVER_FAILURES, one_line
 from db.pool_events.connection import Connection, connect
 from db.pool_events.records import Batch, BlockRange, BlockRow, EventRow, PoolRow, SnapshotRow
 from db.pool_events.schema import BLOCKS, COVERAGE, DATABASE, EVENT_TABLES, POOLS, SNAPSHOTS, TABLES, VERSION, Table
-from db.url import DatabaseUrl
+from db.url import DatabaseUrl, parse_database_url
 from protocol.errors import ConfigError, StoreError
 
 _HAS_TABLE = {
     "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1",
     "postgres": "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1",
 }
+
+
+_KIND = sqlite_file.Kind(DATABASE.name, "a pool events database", "tideline index")
 
 
 class Forked(StoreError):
@@ -53,8 +58,10 @@ class PoolEventsStore:
 
         Raises ConfigError when it holds another chain, is of another version or not ours.
         """
-        parsed, connection = await connect(url, create=True, read_only=False)
-        store = cls(parsed, connection, chain_id)
+        parsed = parse_database_url(url)
+        if parsed.dialect == "sqlite":
+            await asyncio.to_thread(sqlite_file.check, Path(parsed.path), create=True, kind=_KIND)
+        store = cls(parsed, await connect(parsed, read_only=False), chain_id)
         try:
             await store._make_tables()
         except StoreError as error:
@@ -68,13 +75,15 @@ class PoolEventsStore:
     @classmethod
     async def open(cls, url: str) -> PoolEventsStore:
         """Open a database that is there, for reading alone. Raises ConfigError when it is none of ours."""
-        parsed, connection = await connect(url, create=False, read_only=True)
-        store = cls(parsed, connection, 0)
+        parsed = parse_database_url(url)
+        if parsed.dialect == "sqlite":
+            await asyncio.to_thread(sqlite_file.check, Path(parsed.path), create=False, kind=_KIND)
+        store = cls(parsed, await connect(parsed, read_only=True), 0)
         try:
             async with store._transaction(write=False):
                 found = await store._stored_chain_id()
             if found is None:
-                raise ConfigError(f"{parsed.shown} is no pool events database; make one with: tideline index")
+                raise ConfigError(f"the database {parsed.shown} is not {_KIND.name}; make one with: {_KIND.made_by}")
             store.chain_id = found
         except BaseException:
             await store.close()
@@ -214,7 +223,7 @@ class PoolEventsStore:
                 for table in TABLES:
                     if await self._connection.fetch(_HAS_TABLE[self._url.dialect], table.name):
                         raise ConfigError(
-                            f"the database {self._url.shown} has a table {table.name} that is not Tideline's; "
+                            f"the database {self._url.shown} is not {_KIND.name} (it has a table {table.name}); "
                             "choose another"
                         )
                     for statement in table.statements(self._url.dialect):

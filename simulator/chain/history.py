@@ -16,7 +16,7 @@ from protocol.errors import ChainError, SimulationError
 from simulator.chain.abi import read_hash, read_quantity
 from simulator.chain.blocks import Header, check_log, expects_events, header_request
 from simulator.chain.pool_logs import KEPT, PoolLog, is_kept, is_pools_own, read_pool_log
-from simulator.chain.rpc import BadAnswer, Request, Rpc
+from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc, T
 
 _BATCH = 100
 _REQUESTS_AT_ONCE = 4
@@ -57,6 +57,7 @@ class PoolHistory:
         self._deadline_s = deadline_s
         self._at_once = asyncio.Semaphore(_REQUESTS_AT_ONCE)
         self.length = StretchLength(most_blocks, most_blocks)
+        self.batch = StretchLength(_BATCH, _BATCH)
 
     async def header(self, number: int) -> Header | None:
         """Return the block of a number, None where the chain has none."""
@@ -92,17 +93,28 @@ class PoolHistory:
         raise ChainError("the chain changes while it is read", retryable=True, block=first)
 
     async def _headers(self, first: int, last: int) -> tuple[Header, ...]:
-        async def some(start: int) -> list[Header]:
-            numbers = range(start, min(start + _BATCH, last + 1))
-            async with self._at_once:
-                found = await self._rpc.ask_all([header_request(n) for n in numbers], deadline_s=self._deadline_s)
-            return [header for header in found if header is not None]
-
-        parts = await asyncio.gather(*(some(start) for start in range(first, last + 1, _BATCH)))
-        headers = tuple(header for part in parts for header in part)
+        found = await self._ask_all([header_request(number) for number in range(first, last + 1)])
+        headers = tuple(header for header in found if header is not None)
         if len(headers) != last - first + 1:
             raise ChainError("a block below the head is missing", retryable=True, first_block=first, last_block=last)
         return headers
+
+    async def _ask_all(self, requests: Sequence[Request[T]]) -> list[T]:
+        """Ask many questions in batches, a few at once; in smaller ones for good where a node refuses."""
+
+        async def some(start: int) -> list[T]:
+            async with self._at_once:
+                return await self._rpc.ask_all(requests[start : start + size], deadline_s=self._deadline_s)
+
+        while True:
+            size = self.batch.blocks
+            try:
+                parts = await asyncio.gather(*(some(start) for start in range(0, len(requests), size)))
+            except Refused:
+                if not self.batch.shrink(min(size, len(requests))):
+                    raise
+            else:
+                return [answer for part in parts for answer in part]
 
     async def _logs(self, headers: Sequence[Header]) -> tuple[PoolLog, ...]:
         """Return the logs of these blocks.
@@ -121,11 +133,7 @@ class PoolHistory:
 
     async def _logs_by_block(self, headers: Sequence[Header]) -> list[PoolLog]:
         requests = [self._request({"blockHash": header.block_hash}, [header]) for header in headers]
-        found: list[PoolLog] = []
-        for start in range(0, len(requests), _BATCH):
-            for answer in await self._rpc.ask_all(requests[start : start + _BATCH], deadline_s=self._deadline_s):
-                found += answer
-        return found
+        return [log for logs in await self._ask_all(requests) for log in logs]
 
     def _request(self, place: dict[str, str], headers: Sequence[Header]) -> Request[list[PoolLog]]:
         """Ask for the pool's logs; the headers are the measure of what is believed."""

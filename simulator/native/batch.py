@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from protocol.errors import SimulationError
 from simulator.events import LiquidityEvent
+from simulator.fork import Reading
+from simulator.math.position import PositionInfo
 from simulator.native._core import EVENT_BYTES, pack, run
-from simulator.native.pool import NativePool
+from simulator.native.pool import NativePool, PositionKey
 from simulator.recovery import RecoveredCall
+from simulator.stretch import Mark
+
+Told: TypeAlias = tuple[int, str | None, int, list[tuple[int, int, int, int, int, int]]]
 
 DONE, SKIPPED, STOPPED, NOT_REACHED = range(4)
 _AMOUNT_BYTES = 32
@@ -24,8 +30,10 @@ class EventBatch:
     packed: bytes
 
     @classmethod
-    def of(cls, events: Iterable[tuple[int, RecoveredCall | LiquidityEvent | None]]) -> EventBatch:
-        """Pack (block timestamp, what happens): a swap's call, a change of liquidity, None where only time passes."""
+    def of(cls, events: Iterable[tuple[int, RecoveredCall | LiquidityEvent | Mark | None]]) -> EventBatch:
+        """Pack (block timestamp, what happens): a swap's call, a change of liquidity, MARK where every fork is read,
+        None where only time passes.
+        """
         return cls(pack([_parts(timestamp, event) for timestamp, event in events]))
 
     def __len__(self) -> int:
@@ -45,12 +53,14 @@ class ForkRun:
 
     `fates` holds a byte an event: DONE, SKIPPED (a swap whose limit the fork had passed), STOPPED (it reverted, for
     `reason`; the fork is as it was before that event), NOT_REACHED. `amounts` holds two int256 an event, little-endian
-    (the pool's balance changes; 0 where nothing was done), None unless asked for.
+    (the pool's balance changes; 0 where nothing was done), None unless asked for. `readings` has one for each mark that
+    was reached.
     """
 
     applied: int
     reason: str | None
     in_range_s: int
+    readings: tuple[Reading, ...]
     fates: memoryview
     amounts: memoryview | None
 
@@ -68,30 +78,34 @@ def run_events(
     events: EventBatch,
     *,
     threads: int = 1,
-    ranges: Sequence[Sequence[tuple[int, int]]] | None = None,
+    positions: Sequence[Sequence[PositionKey]] | None = None,
+    starts: Sequence[int] | None = None,
     keep_amounts: bool = False,
 ) -> list[ForkRun]:
     """Let the same events happen on every fork.
 
     Parameters: forks  distinct native pools, changed   ·   threads  how many share the forks
-                ranges  per fork (tick_lower, tick_upper): seconds are counted in which the tick is in any of them
+                positions  per fork, those that marks read; seconds are counted in which the tick is in any of them
+                starts  per fork, the first event that reaches it
     Returns:    one ForkRun a fork, in order; the same whatever the number of threads
     Rounding:   the contract's
     Raises:     SimulationError if a fork is given twice or is in another batch; a revert is told, not raised
-    Source:     design §4.3; `simulator.recovery.apply_call` for what is skipped
+    Source:     design §4.3; `simulator.recovery.apply_call` for what is skipped, `simulator.fork.Fork.read` for marks
     """
-    chosen = [list(part) for part in ranges] if ranges is not None else [[] for _ in forks]
-    if len(chosen) != len(forks) or len(set(map(id, forks))) != len(forks):
-        raise SimulationError("a batch takes distinct forks, and ranges for every one of them")
+    keys = positions if positions is not None else [()] * len(forks)
+    first = starts if starts is not None else [0] * len(forks)
+    if not len(keys) == len(first) == len(forks) == len(set(map(id, forks))):
+        raise SimulationError("a batch takes distinct forks, with positions and a start for every one of them")
+    watched = [(start, _positions(fork, owned)) for fork, owned, start in zip(forks, keys, first, strict=True)]
     fates = memoryview(bytearray(len(forks) * len(events)))
     amounts = memoryview(bytearray(2 * _AMOUNT_BYTES * len(fates))) if keep_amounts else None
     size = max(1, -(-len(forks) // (threads * _SHARES if threads > 1 else 1)))
 
-    def run_share(start: int) -> list[tuple[int, str | None, int]]:
+    def run_share(start: int) -> list[Told]:
         part = slice(start, start + size)
         place = slice(start * len(events), (start + size) * len(events))
         kept = None if amounts is None else amounts[2 * _AMOUNT_BYTES * place.start : 2 * _AMOUNT_BYTES * place.stop]
-        return run(list(forks[part]), events.packed, chosen[part], fates[place], kept)
+        return run(list(forks[part]), events.packed, watched[part], fates[place], kept)
 
     starts = range(0, len(forks), size)
     if threads > 1:
@@ -103,17 +117,28 @@ def run_events(
     return [_fork_run(index, entry, len(events), fates, amounts) for index, entry in enumerate(told)]
 
 
-def _parts(timestamp: int, event: RecoveredCall | LiquidityEvent | None) -> tuple[object, ...]:
+def _parts(timestamp: int, event: RecoveredCall | LiquidityEvent | Mark | None) -> tuple[object, ...]:
     if event is None:
         return (timestamp,)
+    if isinstance(event, Mark):
+        return timestamp, None
     if isinstance(event, LiquidityEvent):
         return timestamp, event.tick_lower, event.tick_upper, event.liquidity_delta, None
     return timestamp, event.zero_for_one, event.amount_specified, event.sqrt_price_limit_x96
 
 
-def _fork_run(
-    index: int, entry: tuple[int, str | None, int], count: int, fates: memoryview, amounts: memoryview | None
-) -> ForkRun:
+def _positions(pool: NativePool, keys: Sequence[PositionKey]) -> list[tuple[int, int, tuple[int, int, int, int, int]]]:
+    return [(lower, upper, _numbers(pool.positions[(owner, lower, upper)])) for owner, lower, upper in keys]
+
+
+def _numbers(position: PositionInfo) -> tuple[int, int, int, int, int]:
+    """Return a position's fields in their order; dataclasses.astuple would copy each first."""
+    inside0, inside1 = position.fee_growth_inside_0_last_x128, position.fee_growth_inside_1_last_x128
+    return position.liquidity, inside0, inside1, position.tokens_owed_0, position.tokens_owed_1
+
+
+def _fork_run(index: int, told: Told, count: int, fates: memoryview, amounts: memoryview | None) -> ForkRun:
     first, last = index * count, (index + 1) * count
     kept = None if amounts is None else amounts[2 * _AMOUNT_BYTES * first : 2 * _AMOUNT_BYTES * last]
-    return ForkRun(*entry, fates[first:last], kept)
+    applied, reason, in_range_s, readings = told
+    return ForkRun(applied, reason, in_range_s, tuple(map(Reading._make, readings)), fates[first:last], kept)

@@ -34,10 +34,12 @@ from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
 from simulator.fork import Inventory
 from simulator.math.liquidity_amounts import get_amount0_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.participant import AnswerNote, Outcome, Participant
 from simulator.plan import Desired
 from simulator.pool import PoolRevert
 from simulator.portfolio import Range
-from simulator.round import AnswerNote, Ask, Outcome, ParticipantResult, Round
+from simulator.recovery import Happening
+from simulator.round import Ask, ParticipantResult, Round
 from validator import winner as winning
 from validator.reputation import Candidate, Reputation, advance, pick_winner
 
@@ -167,11 +169,11 @@ def test_a_position_that_leaves_others_no_room_on_their_tick(monkeypatch: pytest
         if block == 9:
             chain.change_liquidity(-887220, 887220, 10**23)
 
-    def unguarded(_engine: Round, participant: Any, *event: Any) -> None:
-        participant.account.fork.apply_foreign(*event)
+    def unguarded(participant: Participant, happening: Happening, timestamp: int, _prices: object) -> None:
+        participant.account.fork.apply_foreign(happening, timestamp)
 
     with monkeypatch.context() as patch, pytest.raises(PoolRevert, match="LO"):
-        patch.setattr(Round, "_apply_to", unguarded)
+        patch.setattr(Participant, "live_through", unguarded)
         undefended(Arena(script), attack)
     contest = defended(Arena(script), attack)
     assert contest.of(ATTACKER).outcome is Outcome.INVALID

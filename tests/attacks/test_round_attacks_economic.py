@@ -41,10 +41,11 @@ from simulator.answers import Answer, Positions
 from simulator.fork import Fork, Inventory
 from simulator.ledger import Account, GasPolicy, Ledger
 from simulator.opening import Schedule
+from simulator.participant import Outcome
 from simulator.plan import Desired, Execution, Plan, execute_plan
 from simulator.portfolio import Range
 from simulator.recovery import Happening
-from simulator.round import Ask, Outcome, Round
+from simulator.round import Ask, Round
 from simulator.valuation import Prices
 from validator.metagraph import Identity
 from validator.reputation import advance
@@ -140,7 +141,7 @@ def test_principal_counted_as_fees(monkeypatch: pytest.MonkeyPatch) -> None:
             account._sums.fees += income
             account._sums.lvr += income  # so that the two accounts still agree
         account._charge(execution)
-        account._remember()
+        account._remember(account.fork.read())
         return execution
 
     with monkeypatch.context() as patch:

@@ -13,9 +13,10 @@ from support.worlds import Chain
 from protocol.units import Hotkey
 from simulator.answers import Answer, Malformed, NoAnswer, Positions, Refusal
 from simulator.fork import Inventory
+from simulator.participant import Outcome
 from simulator.plan import Desired
 from simulator.portfolio import Range
-from simulator.round import Ask, Outcome
+from simulator.round import Ask
 from simulator.valuation import QuoteToken, Target
 
 RANGES = [

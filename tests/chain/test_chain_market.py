@@ -21,8 +21,9 @@ from simulator.chain.market import ChainMarket, ChainSettings
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapEvent
 from simulator.fork import Inventory, virtual_vault
 from simulator.market import Reorg
+from simulator.participant import PoolView
 from simulator.portfolio import Range
-from simulator.round import PoolView, Round
+from simulator.round import Round
 from simulator.snapshot import PoolSnapshot
 
 SETTINGS = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=10, stall_s=0.2, give_up_s=5, kept_blocks=16)

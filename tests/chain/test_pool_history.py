@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from protocol.errors import ChainError
 from simulator.chain.abi import BURN, FLASH, MINT, SET_FEE_PROTOCOL, SWAP, keccak256, topic, words
 from simulator.chain.history import PoolHistory, StretchLength
 from simulator.chain.pool_logs import COLLECT, INITIALIZE, KEPT, PoolLog, read_pool_log
-from simulator.chain.rpc import BadAnswer, Refused, ScriptedRpc
+from simulator.chain.rpc import BadAnswer, Refused, Request, ScriptedRpc, T
 
 POOL = "0x" + "ab" * 20
 OWNER = "0x" + "cd" * 20
@@ -25,6 +25,29 @@ def bloom_of(*items: bytes) -> int:
         for at in (0, 2, 4):
             bloom |= 1 << int.from_bytes(digest[at : at + 2], "big") % 2048
     return bloom
+
+
+class SmallBatches(ScriptedRpc):
+    """A node that takes few questions at once."""
+
+    async def ask_all(self, requests: Sequence[Request[T]], *, deadline_s: float) -> list[T]:
+        sizes.append(len(requests))
+        if len(requests) > 7:
+            raise Refused("maximum 7 calls in 1 batch", code=-32014)
+        return await ScriptedRpc.ask_all(self, requests, deadline_s=deadline_s)
+
+
+sizes: list[int] = []
+
+
+async def test_questions_come_in_batches_that_the_node_takes() -> None:
+    sizes.clear()
+    history = PoolHistory(SmallBatches(Node().answer), POOL, deadline_s=1)
+    assert len((await history.read(100, 129)).headers) == 30
+    assert sizes == [30, 15, 15, *[7] * 4, 2]
+    sizes.clear()
+    await history.read(130, 150)
+    assert sizes == [7, 7, 7], "it has learned"
 
 
 def a_log(number: int, signature: str = SWAP, *, log_index: int = 0, fork: int = 0) -> dict[str, Any]:

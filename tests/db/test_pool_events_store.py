@@ -138,7 +138,7 @@ async def test_who_reads_cannot_write(events: PoolEventsStore, database_url: str
 
 
 async def test_what_is_not_ours_is_refused_and_left_alone(database_url: str) -> None:
-    with pytest.raises(ConfigError, match=r"there is no database|is no pool events database"):
+    with pytest.raises(ConfigError, match=r"there is no database|is not a pool events database"):
         await PoolEventsStore.open(database_url)
     async with await PoolEventsStore.create(database_url, chain_id=1):
         pass
@@ -154,9 +154,9 @@ async def test_a_database_with_tables_of_others_is_left_alone(database_url: str)
     if database_url.startswith("sqlite"):
         sqlite3.connect(database_url.removeprefix("sqlite:///")).close()
     await execute(database_url, "CREATE TABLE mints (x TEXT)")
-    with pytest.raises(ConfigError, match="has a table mints that is not Tideline's"):
+    with pytest.raises(ConfigError, match=r"is not a pool events database \(it has a table mints\)"):
         await PoolEventsStore.create(database_url, chain_id=1)
-    with pytest.raises(ConfigError, match="is no pool events database"):
+    with pytest.raises(ConfigError, match="is not a pool events database"):
         await PoolEventsStore.open(database_url)
     await execute(database_url, "DROP TABLE mints")
     async with await PoolEventsStore.create(database_url, chain_id=1) as store:

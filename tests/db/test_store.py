@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,6 +67,26 @@ async def test_what_cannot_be_opened(tmp_path: Path, url: str, message: str) -> 
         await Store.open(url.format(tmp=tmp_path), create=False)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "none.sqlite3").exists()
+
+
+@pytest.mark.parametrize("create", [True, False])
+async def test_somebody_elses_file_is_refused_untouched(tmp_path: Path, create: bool) -> None:  # noqa: FBT001 - a table
+    path = tmp_path / "theirs.sqlite3"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE jobs (x)")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"not Tideline's \(it has a table jobs\)"):
+        await Store.open(f"sqlite:///{path}", create=create)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["theirs.sqlite3"]
+
+
+def test_a_file_that_cannot_be_made_takes_one_line_and_leaves_no_thread_behind() -> None:
+    """A connection that failed to open used to answer, on its own thread, to a loop that was gone."""
+    command = [sys.executable, "-m", "tideline", "jobs", "migrate", "--db", "sqlite:////proc/jobs.sqlite3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tideline: cannot open the database /proc/jobs.sqlite3: unable to open database file\n"
 
 
 async def test_an_unknown_postgres_database(postgres_server: PostgresServer) -> None:

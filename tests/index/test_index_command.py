@@ -107,14 +107,17 @@ async def test_mistakes_about_the_chain_cost_one_line_and_touch_nothing(chain: A
             (*good, "--from-block", "1", "--database", f"sqlite:///{other}"),
             "holds chain 8453, the RPC is on chain 31337",
         ),
-        ((*good, "--from-block", "1", "--database", f"sqlite:///{foreign}"), "a table swaps that is not Tideline's"),
+        (
+            (*good, "--from-block", "1", "--database", f"sqlite:///{foreign}"),
+            "is not a pool events database (it has a table swaps)",
+        ),
         ((*good, "--from-block", "1", "--database", "postgres://nobody@127.0.0.1:9/x"), "cannot open the database"),
     ]
-    before = names_in(tmp_path)
+    before, bytes_before = names_in(tmp_path), foreign.read_bytes()
     for arguments, says in cases:
         done = await asyncio.to_thread(CliRunner().invoke, index_command, list(arguments))
         assert done.exception is not None and says in str(done.exception), (arguments, done.output, done.exception)
-    assert names_in(tmp_path) == before
+    assert (names_in(tmp_path), foreign.read_bytes()) == (before, bytes_before)
 
 
 async def test_a_real_process_indexes_checks_and_finds_a_gap(chain: AnvilPool, tmp_path: Path) -> None:

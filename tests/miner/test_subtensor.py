@@ -10,9 +10,10 @@ from typing import Any
 import bittensor as bt
 import pytest
 
-from miner.subtensor import ChainEndpoint, MinerChain, Permits, ServeOutcome, ServeResult
+from miner.subtensor import MinerChain, Permits, ServeOutcome, ServeResult
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import keypair_from_uri
+from protocol.subtensor import ChainEndpoint
 from tideline.embedded_chain import SubnetRules
 from tideline.embedded_subtensor import InMemorySubtensor
 

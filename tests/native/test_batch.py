@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from support.engine_duel import difference_of, state
+from support.reading_duel import difference_in_reading
 
 from protocol.errors import SimulationError
 from protocol.units import Q96
@@ -14,9 +15,11 @@ from simulator import records
 from simulator.events import LiquidityEvent
 from simulator.pool import Pool, PoolRevert
 from simulator.recovery import RecoveredCall, apply_call
+from simulator.stretch import Mark
 
 pytest.importorskip("simulator.native._core", reason="there was no compiler")
 
+from simulator.native import batch
 from simulator.native.batch import (
     DONE,
     NOT_REACHED,
@@ -27,7 +30,7 @@ from simulator.native.batch import (
 )
 from simulator.native.pool import NativePool
 
-Happening = tuple[int, RecoveredCall | LiquidityEvent | None]
+Happening = tuple[int, RecoveredCall | LiquidityEvent | Mark | None]
 
 
 def events_of(name: str) -> list[Happening]:
@@ -73,7 +76,8 @@ def test_a_real_market_on_forks_with_positions_of_their_own(threads: int) -> Non
     forks += [forks[0].copy() for _ in ranges[1:]]
     for fork, (lower, upper) in zip(forks, ranges, strict=True):
         fork.mint("vault", lower, upper, 10**14)
-    runs = run_events(forks, EventBatch.of(events), threads=threads, ranges=[[r] for r in ranges], keep_amounts=True)
+    keys = [[("vault", *r)] for r in ranges]
+    runs = run_events(forks, EventBatch.of(events), threads=threads, positions=keys, keep_amounts=True)
     for index in (0, 4, 10):
         python = Pool.from_snapshot(record.opening)
         python.mint("vault", *ranges[index], 10**14)
@@ -104,7 +108,8 @@ def test_a_passed_limit_is_skipped_and_any_other_revert_stops_only_its_fork() ->
         (148, RecoveredCall(False, -(10**12), None)),
         (160, None),
     ]
-    runs = run_events([free, short], EventBatch.of(events), ranges=[[(-6000, 6000)], [(6000, 6060), (-60, 0)]])
+    watched = [[("", -6000, 6000)], [("", 6000, 6060), ("", -60, 0)]]
+    runs = run_events([free, short], EventBatch.of(events), positions=watched)
     assert [list(run.fates) for run in runs] == [
         [DONE, SKIPPED, DONE, DONE, DONE],
         [DONE, SKIPPED, STOPPED, NOT_REACHED, NOT_REACHED],
@@ -113,6 +118,12 @@ def test_a_passed_limit_is_skipped_and_any_other_revert_stops_only_its_fork() ->
     assert (free.timestamp, short.timestamp) == (160, 136)
     with pytest.raises(SimulationError, match="without keeping"):
         runs[0].amounts_at(0)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_mark_reads_a_fork_as_the_fork_reads_itself(seed: int) -> None:
+    """Near the lowest and the highest prices, too; marks anywhere, a start anywhere, owed tokens that wrap."""
+    assert difference_in_reading(NativePool, batch, seed) is None
 
 
 def test_a_batch_in_parts_is_the_batch() -> None:
@@ -133,8 +144,15 @@ def test_a_fork_is_in_one_batch_once() -> None:
     events = EventBatch.of([(112, None)])
     with pytest.raises(SimulationError, match="distinct"):
         run_events([pool, other, pool], events)
-    with pytest.raises(SimulationError, match="distinct forks, and ranges"):
-        run_events([pool], events, ranges=[])
+    with pytest.raises(SimulationError, match="distinct forks, with positions"):
+        run_events([pool], events, positions=[])
+    with pytest.raises(SimulationError, match="distinct forks, with positions"):
+        run_events([pool], events, starts=[])
+    for start in (-1, 2):
+        with pytest.raises(SimulationError, match="starts outside"):
+            run_events([pool], events, starts=[start])
+    with pytest.raises(SimulationError, match="outside the pool"):
+        run_events([pool], events, positions=[[("", -887_273, 60)]])
     assert run_events([], events) == []
     assert len(run_events([pool], events[:0])[0].fates) == 0
 

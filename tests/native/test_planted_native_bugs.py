@@ -9,17 +9,20 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 from support.engine_duel import fight_engines, probe_engines, replayed_engines
+from support.reading_duel import difference_in_reading
 
 pytest.importorskip("simulator.native._core", reason="there was no compiler")
 COMPILER = shutil.which("cc") or ""
 if not COMPILER:
     pytest.skip("there is no compiler now", allow_module_level=True)
 
-import simulator.native.pool  # noqa: E402 only where the extension exists
+import simulator.native.batch  # noqa: E402 only where the extension exists
+import simulator.native.pool  # noqa: E402 as above
 
 BUDGET = 900  # walks; most bugs need fewer than thirty
 SOURCE = Path(simulator.native.pool.__file__).parent / "src"
@@ -102,3 +105,48 @@ def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypat
     arguments = defeat.fee_pips, defeat.tick_spacing, defeat.operations
     assert replayed_engines(module.NativePool, *arguments) == defeat.difference
     assert replayed_engines(simulator.native.pool.NativePool, *arguments) is None
+
+
+BATCH_BUGS = {
+    "a price below a range is not drawn into it": Bug("batch.c", "price = &h->ratio_lower;", ";"),
+    "a price above a range is not drawn into it": Bug("batch.c", "price = &h->ratio_upper;", ";"),
+    "token0 of a position is rounded up": Bug(
+        "batch.c", "upper, h->position.liquidity, false", "upper, h->position.liquidity, true"
+    ),
+    "token1 of a position is rounded up": Bug(
+        "batch.c", "price, h->position.liquidity, false", "price, h->position.liquidity, true"
+    ),
+    "what is owed already is left out": Bug("batch.c", "p->tokens_owed[i] + fees_since", "fees_since"),
+    "fees of one token are counted for both": Bug("batch.c", "&inside[i], &p->growth", "&inside[0], &p->growth"),
+    "liquidity out of range is one's own": Bug("batch.c", "if (holds(h, fork->pool->tick)) reading", "reading"),
+    "the upper tick is in range": Bug("batch.c", "tick < h->upper", "tick <= h->upper"),
+    "the pool's liquidity is not read": Bug("batch.c", "reading->pool_liquidity = fork->pool->liquidity;", ""),
+    "a fork takes part from the first event on": Bug("batch.c", "for (size_t i = fork->start;", "for (size_t i = 0;"),
+    "events before a fork's start are told as done": Bug("batch.c", "memset(fates, NOT_REACHED, fork->start);", ""),
+    "a mark is read before its time": Bug(
+        "batch.c", "if (events[i].kind == MARK)", "if (i + 1 < count && events[i + 1].kind == MARK)"
+    ),
+    "time in range is not counted": Bug("batch.c", "fork->in_range_s += events", "fork->in_range_s = events"),
+}
+WORLDS = 400
+
+
+@pytest.mark.parametrize("name", BATCH_BUGS)
+def test_the_comparison_of_readings_finds_a_planted_bug(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = mutant(BATCH_BUGS[name], tmp_path)
+    monkeypatch.setitem(sys.modules, "simulator.native._core", core)
+    pool, batch = (executed_anew(m, monkeypatch) for m in (simulator.native.pool, simulator.native.batch))
+    assert any(difference_in_reading(pool.NativePool, batch, seed) for seed in range(WORLDS))
+
+
+def executed_anew(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a module on the core that is there now."""
+    name = f"mutant {module.__name__}"
+    spec = importlib.util.spec_from_file_location(name, module.__file__)
+    assert spec is not None and spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, again)  # where its dataclasses look for their module
+    spec.loader.exec_module(again)
+    return again

@@ -21,8 +21,9 @@ from protocol.units import Hotkey
 from protocol.wire import REBALANCE_PATH
 from simulator.answers import Malformed, NoAnswer, Positions, Refusal, read_answer
 from simulator.evidence import AnswerRecord, Evidence, canonical, first_difference, results_to_json, verify
+from simulator.participant import Outcome
 from simulator.query import build_query
-from simulator.round import Outcome, Round
+from simulator.round import Round
 from validator.round_run import RoundRun
 from validator.winner import pick_round_winner
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from protocol.errors import ConfigError, SimulationError
 from simulator import records
 from simulator.events import Block, SwapEvent
+from simulator.file_replay import apply_event
 from simulator.market import Market
 from simulator.pool import Pool
 from simulator.recorded import ManualClock, RealClock, RecordedMarket, parse_speed
 from simulator.records import Record
 from simulator.recovery import recover_call
-from simulator.replay import apply_event
 from simulator.snapshot import PoolSnapshot
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from simulator import records
 from simulator.events import LiquidityEvent, PoolEvent, SwapEvent
+from simulator.file_replay import apply_event
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.neutral import NeutralFile
 from simulator.neutral_lines import EndLine, PoolLine, SwapLine
@@ -25,7 +26,6 @@ from simulator.recovery import (
     infer_fee_pips,
     recover_call,
 )
-from simulator.replay import apply_event
 
 GENESIS = Path(__file__).parent.parent / "data" / "ethereum_genesis_165_pools.jsonl.gz"
 UNIT = 10**18

@@ -1,171 +1,274 @@
-"""Replaying files: real markets come out bit for bit, and whatever was altered is found where it stands."""
+"""A replay is the round: ledger for ledger, on either engine, with any number of threads, shared or not."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from dataclasses import fields, replace
+from fractions import Fraction
 
+import numpy as np
 import pytest
+from support.what_ifs import FAR, GAS, HOW, UNIT, assert_same, random_world
+from support.worlds import START_TIME, Chain, make_snapshot
 
-from protocol.errors import ConfigError
-from simulator import records
-from simulator.replay import EndState, FirstDivergence, ReplayReport, replay_file
+from protocol.errors import SimulationError
+from protocol.units import Q192
+from simulator.course import Course
+from simulator.engine import Engine
+from simulator.events import LiquidityEvent
+from simulator.flow import Flow
+from simulator.fork import Fork, Inventory, virtual_vault
+from simulator.ledger import Account, Ledger
+from simulator.math.liquidity_amounts import get_amount0_for_liquidity
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.opening import Schedule
+from simulator.participant import Checkpoint, Outcome
+from simulator.plan import Desired, Plan, make_plan
+from simulator.portfolio import Range
+from simulator.recovery import RecoveredCall
+from simulator.replay import Candidate, Terms, columns_of, replay, replay_all
+from simulator.valuation import Numeraire, QuoteToken, Target
 
-DATA = Path(__file__).parent.parent / "data"
-SAMPLE = DATA / "three_young_pools.jsonl"
-POOL = "0x7bea39867e4169dbe237d55c8242a8f2fcdcc387"
-
-EXACT = ReplayReport(
-    swaps=15, liquidity_changes=18, mismatches=0, not_replayed=0, end_state=EndState.MATCH, first_divergence=None
-)
-
-
-def rows() -> list[Any]:
-    return [json.loads(text) for text in SAMPLE.read_text().splitlines()]
-
-
-def replay_rows(tmp_path: Path, changed: list[Any]) -> ReplayReport:
-    path = tmp_path / "changed.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in changed))
-    return replay_file(path)
-
-
-def test_a_shipped_day_of_usdc_weth_replays_bit_for_bit() -> None:
-    with records.locate("usdc-weth-005") as path:
-        report = replay_file(path)
-    assert report == replace(EXACT, swaps=6045, liquidity_changes=109, end_state=EndState.ABSENT)
-    assert report.is_exact
+WIDE, ABOVE = Range(-1200, 1200), Range(600, 900)
+SEEDS = range(40)
 
 
-def test_the_shipped_days_of_wbtc_weth_replay_bit_for_bit() -> None:
-    with records.locate("wbtc-weth-03") as path:
-        assert replay_file(path) == replace(EXACT, swaps=725, liquidity_changes=178, end_state=EndState.ABSENT)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_world_is_replayed_as_the_round_played_it(seed: int) -> None:
+    what_if = random_world(seed)
+    result = what_if.in_a_round()
+    for engine, threads in HOW:
+        for sharing in (True, False):
+            assert_same(what_if.replayed(engine=engine, threads=threads, sharing=sharing), result)
+        assert what_if.in_a_round(engine) == result
 
 
-def test_the_first_165_pools_replay_from_nothing() -> None:
-    report = replay_file(DATA / "ethereum_genesis_165_pools.jsonl.gz")
-    assert report == replace(EXACT, swaps=1001, liquidity_changes=987, end_state=EndState.ABSENT)
+def test_the_random_worlds_hold_everything_that_a_replay_must_get_right() -> None:
+    seen: Counter[str] = Counter()
+    for seed in SEEDS:
+        what_if = random_world(seed)
+        replayed = what_if.replayed(engine=HOW[-1][0])
+        seen.update(replayed.outcomes)
+        seen["not run"] += replayed.steps * len(replayed.ledgers) - replayed.steps_run
+        seen["run"] += replayed.steps_run
+        seen["withdrawn"] += replayed.outcomes[1] is Outcome.INVALID and not replayed.ledgers[1].closing.holdings
+        for ledger in replayed.ledgers:
+            seen["swapped"] += ledger.swap_cost_x192 != 0
+            seen["sometimes in range"] += 0 < ledger.in_range_s < ledger.duration_s
+    assert min(seen[outcome] for outcome in ("accepted", "kept", "invalid")) >= 20
+    assert seen["withdrawn"] >= 10 and seen["swapped"] >= 30 and seen["sometimes in range"] >= 50
+    assert min(seen["run"], seen["not run"]) > 1000
 
 
-def test_end_states_are_compared() -> None:
-    assert replay_file(SAMPLE) == EXACT
+def small_flow(swaps: int = 30) -> Flow:
+    """Return a market that goes up and down by some 60 ticks, a swap in each of its blocks."""
+    snapshot = make_snapshot()
+    chain = Chain(snapshot)
+    blocks = []
+    for step in range(swaps):
+        chain.swap(step % 4 < 2, 2 * UNIT)
+        blocks.append(chain.block())
+    return Flow.recover(snapshot, blocks)
 
 
-def test_progress_is_told_every_thousand_lines() -> None:
-    told: list[int] = []
-    replay_file(DATA / "ethereum_genesis_165_pools.jsonl.gz", told.append)
-    assert told == [1000, 2000]
+def terms(flow: Flow, schedule: Schedule | None = None) -> Terms:
+    opening = flow.snapshot.sqrt_price_x96
+    return Terms(Numeraire(Target.MAX_VALUE, QuoteToken.TOKEN1, 0, 0, opening), GAS, schedule)
 
 
-@pytest.mark.parametrize(
-    ("field", "index"), [("amount0", 6), ("amount1", 7), ("sqrt_price_x96", 8), ("liquidity", 9), ("tick", 10)]
-)
-def test_an_altered_swap_is_found_at_its_line(tmp_path: Path, field: str, index: int) -> None:
-    changed = rows()
-    recorded = int(changed[3][index])
-    changed[3][index] = recorded + 1
-    changed[3] += [1_620_000_000, 77]
-    report = replay_rows(tmp_path, changed)
-    assert report == ReplayReport(
-        swaps=15,
-        liquidity_changes=18,
-        mismatches=1,
-        not_replayed=sum(row[1] == POOL for row in changed[4:] if row[0] in "LS"),
-        end_state=EndState.MISMATCH,
-        first_divergence=FirstDivergence(POOL, 4, 12369971, 77, field, recorded + 1, recorded),
-    )
-    assert not report.is_exact
+def test_a_candidate_is_turned_into_what_it_desires_before_the_first_block() -> None:
+    """By the same account as everything else: gas, swap cost and dust are booked."""
+    flow = small_flow()
+    vault = virtual_vault(flow.snapshot, Inventory(UNIT, 9 * UNIT))
+    desired = (Desired(WIDE, 2 * UNIT, 2 * UNIT), Desired(ABOVE, UNIT // 2, 0))
+    replayed = replay(flow, [Candidate(vault), Candidate(vault, desired)], terms(flow))
+    fork = Fork.from_opening(flow.snapshot, vault)
+    prices = terms(flow).numeraire.prices(flow.snapshot.sqrt_price_x96)
+    account = Account(fork, GAS, prices, START_TIME)
+    plan = make_plan(fork, desired)
+    assert isinstance(plan, Plan) and plan.swap is not None
+    account.rebalance(plan, prices)
+    for block in flow.blocks:
+        account.tick_clock(block.timestamp)
+        if (block.timestamp - START_TIME) % 300 == 0:
+            account.mark(terms(flow).numeraire.prices(base_price(flow, block.number)))
+        for happening in block.happenings:
+            fork.apply_foreign(happening, block.timestamp)
+    end = terms(flow).numeraire.prices(base_price(flow, flow.blocks[-1].number + 1))
+    assert replayed.ledgers[1] == account.close(end)
+    assert replayed.outcomes == (Outcome.KEPT, Outcome.ACCEPTED)
+    assert replayed.ledgers[1].swap_cost_x192 > 0 and replayed.ledgers[1].in_range_s == 360
+    assert replayed.scores()[0] == 0 != replayed.scores()[1]
 
 
-@pytest.mark.parametrize(("row", "delta"), [(2, 1), (2, -1), (28, 1), (28, -1)])
-@pytest.mark.parametrize(("field", "index"), [("amount0", 6), ("amount1", 7)])
-def test_an_altered_mint_or_burn_amount_is_found(tmp_path: Path, row: int, delta: int, field: str, index: int) -> None:
-    changed = rows()
-    changed[row][index] = int(changed[row][index]) + delta
-    report = replay_rows(tmp_path, changed)
-    assert report.mismatches == 1
-    assert report.first_divergence is not None
-    assert (report.first_divergence.line, report.first_divergence.field) == (row + 1, field)
+def base_price(flow: Flow, before_block: int) -> int:
+    """Return the base fork's price before a block's first event."""
+    fork = Fork.from_opening(flow.snapshot, virtual_vault(flow.snapshot, Inventory(1, 1)))
+    for block in flow.blocks:
+        if block.number < before_block:
+            for happening in block.happenings:
+                fork.apply_foreign(happening, block.timestamp)
+    return fork.pool.sqrt_price_x96
 
 
-def test_unknown_liquidity_amounts_are_not_compared(tmp_path: Path) -> None:
-    changed = [[*row[:6], None, None] if isinstance(row, list) and row[0] == "L" else row for row in rows()]
-    assert replay_rows(tmp_path, changed) == EXACT
+@pytest.mark.parametrize(("engine", "threads"), HOW)
+def test_a_fork_that_leaves_others_no_room_is_withdrawn_at_once_and_left_alone(engine: Engine, threads: int) -> None:
+    """The mint that is impossible on it happens in block 8; at the checkpoint after that only the other is asked."""
+    snapshot = make_snapshot()
+    chain, blocks = Chain(snapshot), []
+    for step in range(1, 13):
+        chain.swap(True, UNIT)
+        if step == 8:
+            chain.change_liquidity(FAR.tick_lower, FAR.tick_upper, 10**22)
+        blocks.append(chain.block())
+    flow = Flow.recover(snapshot, blocks)
+    vault = virtual_vault(snapshot, Inventory(9 * UNIT, 9 * UNIT))
+    room = chain.pool.max_liquidity_per_tick - 10**21
+    dust = get_amount0_for_liquidity(*map(get_sqrt_ratio_at_tick, (FAR.tick_lower, FAR.tick_upper)), room)
+    candidates = [Candidate(vault, (Desired(WIDE, UNIT, UNIT), Desired(FAR, dust, 0))), Candidate(vault)]
+    asked: list[list[int]] = []
+
+    def decide(checkpoint: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        asked.append(list(checkpoint.shown))
+        return {}
+
+    settings = terms(flow, Schedule(12, 5, 12, 12))
+    how = {"engine": engine, "threads": threads}
+    replayed = replay(flow, candidates, settings, decide=decide, sharing=False, **how)  # type: ignore[arg-type]
+    assert asked == [[0, 1], [0, 1], [1]]
+    assert replayed.faults == ("its own liquidity left others no room", "")
+    assert replayed.outcomes == (Outcome.INVALID, Outcome.KEPT)
+    withdrawn = replayed.ledgers[0]
+    assert (withdrawn.closing.holdings, withdrawn.rebalances, withdrawn.in_range_s) == ((), 2, 8 * 12)
+    impossible = next(i for i, (_, what) in enumerate(Course.of(flow, settings.schedule).steps) if is_far(what))
+    assert replayed.steps_run == replayed.steps + impossible
 
 
-def test_an_altered_call_or_a_missing_event_is_found_and_other_pools_go_on(tmp_path: Path) -> None:
-    changed = rows()
-    del changed[6]  # a mint out of range: felt when the price gets there
-    report = replay_rows(tmp_path, changed)
-    assert report.mismatches == 1
-    assert report.first_divergence is not None
-    assert (report.first_divergence.pool, report.first_divergence.field) == (POOL, "amount1")
-    assert report.swaps == 15
-
-    changed = rows()
-    for row in changed[1:]:
-        if row[0] == "S":
-            row[4] = int(row[4]) - 1 if int(row[4]) > 0 else int(row[4]) // 2
-    # The third pool's only swap takes all there is, with half the amount as well.
-    assert replay_rows(tmp_path, changed).mismatches == 2
+def is_far(what: object) -> bool:
+    return isinstance(what, LiquidityEvent) and what.tick_lower == FAR.tick_lower
 
 
-def test_a_call_that_reverts_is_a_mismatch_with_the_contract_s_reason(tmp_path: Path) -> None:
-    changed = rows()
-    changed[3][5] = 1
-    report = replay_rows(tmp_path, changed)
-    assert report.first_divergence == FirstDivergence(POOL, 4, 12369971, None, "revert", None, "SPL")
+def test_a_fork_that_sleeps_is_shown_the_liquidity_of_the_moment() -> None:
+    snapshot = make_snapshot()
+    chain = Chain(snapshot)
+    chain.change_liquidity(-6000, 6000, 10**21)
+    chain.swap(True, UNIT)
+    flow = Flow.recover(snapshot, [chain.block() for _ in range(12)])
+    seen = []
 
-    changed = rows()
-    changed[2][5] = "-5"
-    report = replay_rows(tmp_path, changed)
-    assert report.first_divergence is not None
-    assert report.first_divergence.field == "revert"
+    def decide(checkpoint: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        seen.append((checkpoint.shown[0].foreign_liquidity, checkpoint.pool.liquidity))
+        return {}
 
-
-@pytest.mark.parametrize("index", range(2, 7))
-def test_an_altered_end_state_is_a_mismatch_of_the_end_only(tmp_path: Path, index: int) -> None:
-    changed = rows()
-    changed[37][index] = int(changed[37][index]) + 1
-    report = replay_rows(tmp_path, changed)
-    assert (report.mismatches, report.end_state, report.is_exact) == (0, EndState.MISMATCH, False)
-    assert report.first_divergence is not None
-    assert (report.first_divergence.line, report.first_divergence.block) == (38, None)
+    idle = Candidate(virtual_vault(snapshot, Inventory(UNIT, UNIT)))
+    replayed = replay(flow, [idle], terms(flow, Schedule(12, 4, 12, 12)), decide=decide)
+    assert seen == [(10**21, 10**21), (2 * 10**21, 2 * 10**21), (2 * 10**21, 2 * 10**21)]
+    assert replayed.steps_run == 0
 
 
-def test_every_tick_of_an_end_state_counts(tmp_path: Path) -> None:
-    ticks = rows()[37][7]
-    for tick in ticks:
-        for index in range(4):
-            changed = rows()
-            changed[37][7][tick][index] = str(int(ticks[tick][index]) + 1)
-            divergence = replay_rows(tmp_path, changed).first_divergence
-            assert divergence is not None
-            assert divergence.field == f"ticks[{tick}]"
-    changed = rows()
-    del changed[37][7][next(iter(ticks))]
-    assert replay_rows(tmp_path, changed).end_state is EndState.MISMATCH
-    changed = rows()
-    changed[37][7]["600000"] = ["0", "0", "1", "1"]
-    assert replay_rows(tmp_path, changed) == EXACT
+def test_a_schedule_shorter_than_the_flow_ends_the_replay_and_without_one_nobody_is_asked() -> None:
+    flow = small_flow(30)
+    vault = virtual_vault(flow.snapshot, Inventory(2 * UNIT, 2 * UNIT, ((WIDE, UNIT, UNIT),)))
+    short = replace(flow, blocks=flow.blocks[:12])
+    settings = terms(flow, Schedule(12, 4, 12, 12))
+    assert replay(flow, [Candidate(vault)], settings) == replay(short, [Candidate(vault)], settings)
+
+    def nobody(_: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        raise AssertionError
+
+    assert replay(flow, [Candidate(vault)], terms(flow), decide=nobody).ledgers[0].duration_s == 30 * 12
 
 
-@pytest.mark.parametrize(
-    ("index", "value", "says"),
-    [
-        (4, 1, "out of range"),
-        (5, 195017, "tick is 195017"),
-        (6, "5", "its ticks sum to 0"),
-        (7, {"200": [5, 5, 0, 0]}, "sum of liquidity_net"),
-        (7, {"201": [5, 5, 0, 0], "400": [5, -5, 0, 0]}, "off the spacing"),
-    ],
-)
-def test_a_state_that_no_pool_can_have_is_the_file_s_fault(
-    tmp_path: Path, index: int, value: object, says: str
-) -> None:
-    changed = rows()
-    changed[1][index] = value
-    with pytest.raises(ConfigError, match=rf"changed\.jsonl line 2: .*{says}.*correct the P line"):
-        replay_rows(tmp_path, changed)
+def test_scores_are_against_the_candidate_named() -> None:
+    flow = small_flow(12)
+    vault = virtual_vault(flow.snapshot, Inventory(2 * UNIT, 2 * UNIT, ((WIDE, UNIT, UNIT),)))
+    replayed = replay(flow, [Candidate(vault), Candidate(vault, ())], terms(flow))
+    first, second = replayed.scores(benchmark=0), replayed.scores(benchmark=1)
+    assert first[0] == second[1] == 0 and first[1] == -second[0] != 0
+
+
+def test_what_cannot_be_desired_leaves_the_candidate_as_it_is() -> None:
+    flow = small_flow()
+    vault = virtual_vault(flow.snapshot, Inventory(UNIT, UNIT))
+    replayed = replay(flow, [Candidate(vault, (Desired(WIDE, 9 * UNIT, 9 * UNIT),))], terms(flow))
+    assert replayed.outcomes == (Outcome.INVALID,) and "more than is owned" in replayed.faults[0]
+    assert replayed.ledgers[0].closing.holdings == () and replayed.ledgers[0].gas == 0
+
+
+def test_decisions_are_asked_for_as_in_a_round() -> None:
+    flow = small_flow(12)
+    vault = virtual_vault(flow.snapshot, Inventory(2 * UNIT, 2 * UNIT, ((WIDE, UNIT, UNIT),)))
+    asked: list[Checkpoint[int]] = []
+
+    def decide(checkpoint: Checkpoint[int]) -> dict[int, tuple[Desired, ...]]:
+        asked.append(checkpoint)
+        return {1: ()} if checkpoint.index == 1 else {}
+
+    schedule = Schedule(12, 4, 12, 12)
+    replayed = replay(flow, [Candidate(vault)] * 2, terms(flow, schedule), decide=decide)
+    assert [(a.index, a.block_number, a.effective_block) for a in asked] == [
+        (0, 1000, 1002),
+        (1, 1004, 1006),
+        (2, 1008, 1010),
+    ]
+    assert asked[1].timestamp == START_TIME + 48 and asked[1].pool.sqrt_price_x96 == base_price(flow, 1005)
+    assert asked[2].shown[0].portfolio.holdings != asked[2].shown[1].portfolio.holdings == ()
+    assert [ledger.rebalances for ledger in replayed.ledgers] == [0, 1]
+    assert replayed.ledgers[1].in_range_s == 6 * 12
+
+
+def test_a_decision_for_nobody_is_refused() -> None:
+    flow = small_flow(12)
+    vault = virtual_vault(flow.snapshot, Inventory(UNIT, UNIT))
+    with pytest.raises(SimulationError, match="not shown"):
+        replay(flow, [Candidate(vault)], terms(flow, Schedule(12, 4, 12, 12)), decide=lambda _: {1: ()})
+
+
+def test_a_flow_must_reach_the_end_of_the_schedule_and_be_possible() -> None:
+    flow = small_flow(12)
+    candidates = [Candidate(virtual_vault(flow.snapshot, Inventory(UNIT, UNIT)))]
+    with pytest.raises(SimulationError, match="ends before"):
+        replay(flow, candidates, terms(flow, Schedule(13, 4, 12, 12)))
+    nothing = RecoveredCall(zero_for_one=True, amount_specified=0, sqrt_price_limit_x96=None)
+    impossible = replace(flow.blocks[3], happenings=(nothing,))
+    broken = replace(flow, blocks=(*flow.blocks[:3], impossible, *flow.blocks[4:]))
+    with pytest.raises(SimulationError, match="impossible on its own snapshot"):
+        replay(broken, candidates, terms(flow))
+
+
+def test_an_empty_replay_is_one() -> None:
+    flow = small_flow(1)
+    assert replay(flow, [], terms(flow)).ledgers == ()
+    still = replace(flow, blocks=())
+    vault = virtual_vault(flow.snapshot, Inventory(UNIT, UNIT, ((WIDE, UNIT, UNIT),)))
+    [ledger] = replay(still, [Candidate(vault)], terms(still)).ledgers
+    assert (ledger.duration_s, ledger.fees_x192, ledger.opening) == (0, 0, ledger.closing)
+
+
+def test_several_futures_are_replays_of_their_own() -> None:
+    flows = [small_flow(12), small_flow(30)]
+    candidates = [Candidate(virtual_vault(flows[0].snapshot, Inventory(UNIT, UNIT, ((WIDE, UNIT, UNIT),))))]
+    both = replay_all(flows, candidates, terms(flows[0]))
+    assert both == tuple(replay(flow, candidates, terms(flow)) for flow in flows)
+    assert both[0] != both[1]
+
+
+def test_columns_are_the_ledgers_in_the_units_of_the_numeraire() -> None:
+    flow = small_flow()
+    vault = virtual_vault(flow.snapshot, Inventory(4 * UNIT, 4 * UNIT, ((WIDE, UNIT, UNIT),)))
+    candidates = [Candidate(vault), Candidate(vault, (Desired(ABOVE, UNIT, 0),)), Candidate(vault, ())]
+    replayed = replay(flow, candidates, terms(flow))
+    columns = replayed.columns()
+    assert {array.shape for array in columns.values()} == {(3,)}
+    assert {name for name, array in columns.items() if array.dtype == np.int64} == {
+        "gas", "rebalances", "in_range_s", "duration_s", "max_share_ppm",
+    }  # fmt: skip
+    for index, ledger in enumerate(replayed.ledgers):
+        for field in fields(Ledger):
+            if field.name not in ("opening", "closing"):
+                exact = Fraction(getattr(ledger, field.name), Q192 if "_x192" in field.name else 1)
+                assert columns[field.name.replace("_x192", "_value")][index] == float(exact)
+        assert columns["excess_value"][index] == ledger.excess_x192 / Q192
+        assert columns["closing_amount1"][index] == float(ledger.closing.total[1])
+        assert columns["opening_amount0"][index] == float(ledger.opening.total[0])
+    assert columns_of([])["fees_value"].shape == (0,)

@@ -19,9 +19,10 @@ from simulator.ledger import GasPolicy
 from simulator.math.liquidity_amounts import get_amount0_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.opening import RoundOpening
+from simulator.participant import Noted, Outcome
 from simulator.plan import Desired
 from simulator.portfolio import Range
-from simulator.round import Ask, Noted, Outcome, Round, RoundResult
+from simulator.round import Ask, Round, RoundResult
 from simulator.valuation import Prices, QuoteToken, Target
 
 A, B = Hotkey("a"), Hotkey("b")
@@ -107,6 +108,21 @@ def test_a_plan_takes_effect_at_its_block_before_the_first_event() -> None:
     after = engine._participants[A].account.fork.portfolio()
     assert after.holdings == ()
     assert (after.idle0, after.idle1) == before.total, "the block's own swap must not have reached the closed position"
+
+
+def test_a_plan_waits_for_its_block_through_a_restrike() -> None:
+    """Accounts are struck anew at block 5; a plan of the checkpoint at block 4 is due at 6."""
+    chain, opening = world()
+    engine, held = Round(opening), []
+    while engine.block_number < START_BLOCK + 6:
+        ask = engine.pending_ask()
+        if ask is not None:
+            engine.answer({A: keep(ask, A) if ask.index == 0 else Positions(()), B: keep(ask, B)})
+            continue
+        chain.swap(True, UNIT)
+        engine.advance(chain.block())
+        held.append(len(engine._participants[A].account.fork.portfolio().holdings))
+    assert held == [1, 1, 1, 1, 1, 0]
 
 
 def test_first_refusal_or_silence_leaves_the_round() -> None:
@@ -344,7 +360,7 @@ def test_what_is_shown() -> None:
     assert later.shown[A].portfolio.holdings == () != later.shown[B].portfolio.holdings
     assert (later.shown[A].rebalances, later.shown[B].rebalances) == (1, 0)
     assert later.shown[A].foreign_liquidity == later.shown[B].foreign_liquidity == later.pool.liquidity == 10**21
-    assert later.opening_total == asks[0].shown[A].portfolio.total
+    assert later.shown[A].opening_total == asks[0].shown[A].portfolio.total
 
 
 def test_the_standing_of_the_moment_is_value_against_the_untouched_portfolio() -> None:

@@ -9,6 +9,7 @@ from support.anvil_pool import CHAIN_ID, AnvilPool
 from db.pool_events.connection import connect
 from db.pool_events.schema import TABLES
 from db.pool_events.store import PoolEventsStore
+from db.url import parse_database_url
 from simulator.chain.abi import call_data
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainSettings, read_info
@@ -50,7 +51,7 @@ async def index(chain: AnvilPool, url: str, first: int, last: int | None = None,
 
 async def rows(url: str, *tables: str) -> dict[str, list[tuple[int | str, ...]]]:
     """Return every row of an index (or of some tables), the same on both databases."""
-    _, connection = await connect(url, create=False, read_only=True)
+    connection = await connect(parse_database_url(url), read_only=True)
     try:
         return {
             table.name: sorted(
@@ -66,7 +67,7 @@ async def rows(url: str, *tables: str) -> dict[str, list[tuple[int | str, ...]]]
 
 async def execute(url: str, statement: str, *values: Any) -> None:
     """Run one statement behind the store's back."""
-    _, connection = await connect(url, create=False, read_only=False)
+    connection = await connect(parse_database_url(url), read_only=False)
     try:
         async with connection.transaction(write=True):
             await connection.execute(statement, *values)

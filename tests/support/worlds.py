@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from protocol.units import Hotkey
-from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
 from simulator.market import MarketInfo, Token
@@ -91,6 +91,16 @@ class Chain:
         """Mint or burn as somebody else."""
         self.pool.apply_liquidity(tick_lower, tick_upper, delta)
         self._events.append(LiquidityEvent(len(self._events), tick_lower, tick_upper, delta, None, None))
+
+    def flash(self, paid0: int, paid1: int) -> None:
+        """Pay the active liquidity, as somebody else."""
+        self.pool.flash(0, 0, paid0, paid1)
+        self._events.append(FlashEvent(len(self._events), paid0, paid1))
+
+    def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:
+        """Change the protocol's share, as its owner."""
+        self.pool.set_fee_protocol(fee_protocol0, fee_protocol1)
+        self._events.append(FeeProtocolEvent(len(self._events), fee_protocol0, fee_protocol1))
 
     def block(self) -> Block:
         """Close the block with the events since the last one."""

@@ -21,12 +21,16 @@ from protocol.errors import ChainError, SimulationError, TidelineError
 from protocol.messages import Position, RebalanceQuery
 from protocol.units import JobId
 from simulator import records
+from simulator.engine import Engine, default_engine
 from simulator.events import Block, SwapEvent
 from simulator.market import Market, MarketInfo
+from simulator.opening import RoundOpening
 from simulator.recorded import RecordedMarket
+from simulator.round import Round
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import demo_jobs
 from tideline.guard import guard
+from validator import round_run
 from validator.job_runner import JobRunner, RunnerContext
 from validator.progress import IntentStored, ProgressEvent, RoundClosed, RoundVoided
 from validator.reputation import Reputation, advance
@@ -65,10 +69,14 @@ class Bench:
     events: list[ProgressEvent] = field(default_factory=list)
     miners: LocalMiners = field(default_factory=LocalMiners)
 
-    def runner(self, market: Market | None = None, *, rounds: int | None = 1) -> JobRunner:
+    def runner(
+        self, market: Market | None = None, *, rounds: int | None = 1, engine: Engine | None = None
+    ) -> JobRunner:
         context = RunnerContext(
             self.store, self.miners, roster(), guard, VALIDATOR_KEY, self.events.append, "test", retry_s=0.0
         )
+        if engine is not None:
+            context = replace(context, pool_engine=engine)
         return JobRunner(JOB, market or RecordedMarket(records.load("wbtc-weth-03")), context, max_rounds=rounds)
 
     def answers(self, **decides: Decide) -> None:
@@ -94,6 +102,21 @@ async def test_a_round_is_scored_stored_and_recomputed_from_the_database_alone(b
     assert any(event.scores[FIRST] != 0 for event in closed)
     assert all(event.scores[SECOND] == 0 for event in closed)
     assert await bench.store.open_rounds() == []
+
+
+@pytest.mark.parametrize("chosen", [None, "python"])
+async def test_rounds_are_played_on_the_engine_chosen_by_default_the_fastest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, chosen: Engine | None
+) -> None:
+    used = []
+
+    def spy(opening: RoundOpening, *, engine: Engine) -> Round:
+        used.append(engine)
+        return Round(opening, engine=engine)
+
+    monkeypatch.setattr(round_run, "Round", spy)
+    await bench.runner(engine=chosen).run()
+    assert used == [chosen or default_engine()]
 
 
 async def test_reputation_and_participation_follow_the_stored_scores(bench: Bench) -> None:

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from protocol.errors import ChainError, ConfigError
 from protocol.signing import keypair_from_uri
+from protocol.subtensor import ChainEndpoint
 from protocol.units import Uid
 from tideline.embedded_chain import SubnetRules
 from tideline.embedded_subtensor import InMemorySubtensor
 from validator.metagraph import Endpoint
-from validator.subtensor import ChainEndpoint, ValidatorChain
+from validator.subtensor import ValidatorChain
 from validator.weight_setter import (
     Epoch,
     Wait,

@@ -13,6 +13,7 @@ from support.signed_rounds import MINER_KEYS, VALIDATOR_KEY, keep, narrow, play,
 from protocol.errors import SimulationError
 from protocol.signing import Signature, keypair_from_uri, sign_digest
 from simulator.evidence import Evidence, canonical, results_to_json
+from simulator.native import is_built
 from validator.round_run import RoundRun
 from validator.verification import SignedEvidence, check
 from validator.winner import pick_round_winner
@@ -38,6 +39,24 @@ def test_a_round_is_recomputed_bit_for_bit_from_its_file(signed: SignedEvidence)
     scores = [p.score_e18 for p in result.participants]
     assert scores[0] not in (None, 0) and scores[1] == 0
     assert copied.evidence == signed.evidence
+
+
+@pytest.mark.skipif(not is_built(), reason="there was no compiler")
+def test_a_round_is_stored_bit_for_bit_alike_by_either_engine(signed: SignedEvidence) -> None:
+    """The same blocks and the same signed answers, taken by a validator that chose the other engine."""
+    check(signed, engine="native")
+    opening = signed.evidence.opening
+    run = RoundRun(opening, {}, "test", pool_engine="native").at_opening()
+    asks, blocks = iter(signed.evidence.answers), iter(signed.evidence.blocks)
+    while not run.engine.is_finished:
+        if (ask := run.engine.pending_ask()) is not None:
+            run.take_again(ask, next(asks))
+        else:
+            run.advance(next(blocks))
+    assert type(run.engine._base.pool).__name__ == "NativePool"
+    stored = run.finish(VALIDATOR_KEY, pick_round_winner, {}).record
+    assert stored.evidence_digest == signed.digest
+    assert evidence_of(run).evidence.encode() == signed.evidence.encode()
 
 
 def test_any_flipped_bit_of_the_file_is_found(signed: SignedEvidence) -> None:

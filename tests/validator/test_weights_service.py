@@ -15,12 +15,13 @@ from support.services import Watch, recorded_job
 from db.store import Store
 from protocol.errors import ChainError, ConfigError, StoreError
 from protocol.signing import keypair_from_uri
+from protocol.subtensor import ChainEndpoint
 from protocol.units import Hotkey
 from tideline.embedded_chain import SubnetRules
 from tideline.embedded_subtensor import InMemorySubtensor
 from validator.progress import Trouble, WeightsWritten
 from validator.reputation import advance
-from validator.subtensor import ChainEndpoint, ValidatorChain
+from validator.subtensor import ValidatorChain
 from validator.weight_setter import WeightSetter, WeightSettings
 from validator.weights_service import (
     CONFIRM_BLOCKS,

@@ -10,8 +10,9 @@ import click
 
 from db.store import Store
 from protocol.errors import ConfigError
+from simulator.engine import Engine
 from simulator.round import RoundResult
-from tideline.wiring import database_option
+from tideline.wiring import database_option, engine_option
 from validator import verification
 from validator.verification import SignedEvidence
 
@@ -31,8 +32,9 @@ def evidence() -> None:
 
 @evidence.command("verify")
 @click.argument("round_or_file")
+@engine_option
 @database_option
-def verify_command(*, round_or_file: str, database_url: str) -> None:
+def verify_command(*, round_or_file: str, engine: Engine, database_url: str) -> None:
     """Recompute every score of a round.
 
     ROUND_OR_FILE is a round's id in the database, or a file written by `export`. Exit code 0: everything is recomputed
@@ -45,7 +47,7 @@ def verify_command(*, round_or_file: str, database_url: str) -> None:
     """
     path = Path(round_or_file)
     signed = _read(path) if path.is_file() else asyncio.run(_load(database_url, round_or_file))
-    result = verification.check(signed)
+    result = verification.check(signed, engine=engine)
     _report(signed, result)
 
 

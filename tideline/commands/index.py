@@ -33,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 EVENTS_DATABASE_ENV = "TIDELINE_EVENTS_DB"
 DEFAULT_EVENTS_DATABASE = "sqlite:///.tideline/events.sqlite3"
 _DEADLINE_S = 20.0
+_ATTEMPT_S = 10.0  # an answer may be thousands of logs
 _STOPPED = 130  # as shells count Ctrl-C
 
 
@@ -182,7 +183,7 @@ async def _index(
     most_blocks: int,
 ) -> int:
     """Check everything that can be wrong before the database is touched, then index until done or stopped."""
-    endpoints = Endpoints.over_http(urls, chain_id=await _chain_id(urls), quorum=quorum)
+    endpoints = Endpoints.over_http(urls, chain_id=await _chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
     try:
         info = await read_info(endpoints, pool, ChainSettings(block_time_s=1))
         head = await endpoints.head(deadline_s=_DEADLINE_S)

@@ -199,8 +199,9 @@ async def _serve(
     from miner.server import AllowList, MinerServer
     from miner.service import PublicAddress, run
     from miner.strategies import build
-    from miner.subtensor import ChainEndpoint, MinerChain
+    from miner.subtensor import MinerChain
     from protocol.signing import parse_hotkey
+    from protocol.subtensor import ChainEndpoint
 
     strategy = build(strategy_name, settings)
     if not allowed and subnet.netuid is None:

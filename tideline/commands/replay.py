@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from simulator import records
-from simulator.replay import FirstDivergence, ReplayReport, replay_file
+from simulator.file_replay import FirstDivergence, ReplayReport, replay_file
 
 
 @click.command(short_help="Replay a recorded market bit for bit.")

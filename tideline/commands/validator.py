@@ -17,19 +17,21 @@ from db.job import Job
 from db.store import Store
 from protocol.errors import ConfigError
 from protocol.signing import Signer, keypair_from_uri, load_hotkey, parse_hotkey
+from protocol.subtensor import ChainEndpoint
 from protocol.units import Hotkey
+from simulator.engine import Engine
 from simulator.market import Market, MarketInfo
 from simulator.recorded import parse_speed
 from tideline.console import Console
 from tideline.guard import guard
 from tideline.markets import open_market
-from tideline.wiring import LeaseName, code_version, database_option, stop_on_signals, wallet_password
+from tideline.wiring import LeaseName, code_version, database_option, engine_option, stop_on_signals, wallet_password
 from validator.job_runner import RunnerContext
 from validator.ports import Roster
 from validator.progress import Observer
 from validator.roster import FixedRoster, MetagraphRoster
 from validator.service import ServiceSettings, ValidatorService
-from validator.subtensor import ChainEndpoint, ValidatorChain
+from validator.subtensor import ValidatorChain
 from validator.transport import MinerClient, MinerEndpoint, check_address
 from validator.weight_setter import WeightSetter, WeightSettings
 from validator.weights_service import (
@@ -54,6 +56,7 @@ class ValidatorOptions:
     no_weights: bool
     service: ServiceSettings
     speed: Fraction | None
+    engine: Engine
     database_url: str
 
 
@@ -118,6 +121,7 @@ class ValidatorOptions:
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True
 )
+@engine_option
 @database_option
 def validator(
     *,
@@ -135,6 +139,7 @@ def validator(
     rounds: int | None,
     speed: str,
     log_level: str,
+    engine: Engine,
     database_url: str,
 ) -> None:
     """Run every active job of the database, round after round, and set weights once per epoch.
@@ -164,6 +169,7 @@ def validator(
         no_weights=no_weights,
         service=ServiceSettings(max_rounds=rounds, max_jobs=max_jobs),
         speed=parse_speed(speed),
+        engine=engine,
         database_url=database_url,
     )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -184,7 +190,9 @@ async def _validate(options: ValidatorOptions, signer: Signer) -> None:
         chain = None if options.miners else await _connect(stack, options, signer)
         client = await stack.enter_async_context(MinerClient(signer, allow_private=options.allow_private))
         roster = FixedRoster(options.miners) if chain is None else _subnet_roster(chain, signer)
-        context = RunnerContext(store, client, roster, guard, signer, console, code_version())
+        context = RunnerContext(
+            store, client, roster, guard, signer, console, code_version(), pool_engine=options.engine
+        )
 
         async def market(job: Job, resume_after: int | None) -> Market:
             opened = open_market(job, resume_after, options.speed)

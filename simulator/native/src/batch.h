@@ -4,7 +4,7 @@
 
 #include "pool.h"
 
-typedef enum { CLOCK = 0, SWAP = 1, LIQUIDITY = 2 } Kind;
+typedef enum { CLOCK = 0, SWAP = 1, LIQUIDITY = 2, MARK = 3 } Kind;
 
 typedef struct {
     u64 timestamp;
@@ -18,14 +18,27 @@ typedef struct {
 /* What became of an event on one fork. */
 typedef enum { DONE = 0, SKIPPED = 1, STOPPED = 2, NOT_REACHED = 3 } Fate;
 
+/* A position of the fork's owner, with the ratios at its ticks. */
 typedef struct {
     int32_t lower, upper;
-} Range;
+    Price ratio_lower, ratio_upper;
+    Position position;
+} Holding;
+
+/* What an account books at a mark: tokens inside the positions as a burn would return them, fees as a collect would,
+ * the liquidity of those in range and the pool's. */
+typedef struct {
+    u256 principal[2], fees[2];
+    u128 own_liquidity, pool_liquidity;
+} Reading;
 
 typedef struct {
     Pool *pool;
-    const Range *ranges; /* time counts while the tick is in any of them */
-    size_t range_count;
+    const Holding *holdings; /* time counts while the tick is in any of them */
+    size_t holding_count;
+    size_t start; /* the first event that reaches this fork */
+    Reading *readings; /* room for one a mark from `start` on */
+    size_t reading_count;
     u64 in_range_s;
     size_t stopped_at; /* the count of events if none stopped it */
     Status status;

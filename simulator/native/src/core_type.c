@@ -74,8 +74,7 @@ static bool swap_with(PyObject *self, PyObject *const *args, Py_ssize_t count, S
     return status == OK;
 }
 
-/* A tuple of new references; NULL entries make it fail. */
-static PyObject *tuple_of(Py_ssize_t count, PyObject **items) {
+PyObject *tuple_of(Py_ssize_t count, PyObject **items) {
     PyObject *tuple = PyTuple_New(count);
     bool is_whole = tuple != NULL;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -107,7 +106,7 @@ static PyObject *core_quote(PyObject *self, PyObject *const *args, Py_ssize_t co
 
 /* --- Liquidity ------------------------------------------------------------------------------------------------------- */
 
-static bool read_position(PyObject *tuple, Position *position) {
+bool read_position(PyObject *tuple, Position *position) {
     u128 owed[2];
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 5) {
         PyErr_SetString(PyExc_TypeError, "a position is a tuple of five");

@@ -16,4 +16,8 @@ PyObject *core_type_new(void);
 extern PyGetSetDef core_fields[];
 /* Raises SimulationError while a batch runs. */
 bool core_is_free(const Core *core);
+/* A tuple of new references; NULL entries make it fail. */
+PyObject *tuple_of(Py_ssize_t count, PyObject **items);
+/* (liquidity, growth inside 0 and 1 as last counted, tokens owed 0 and 1) */
+bool read_position(PyObject *tuple, Position *position);
 #endif

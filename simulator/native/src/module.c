@@ -20,7 +20,8 @@ static bool pack_liquidity(Event *event, PyObject *lower, PyObject *upper, PyObj
     return true;
 }
 
-/* (timestamp,) a clock; (timestamp, zero_for_one, amount, limit) a swap; (timestamp, lower, upper, delta, None) liquidity */
+/* (timestamp,) a clock; (timestamp, None) a mark; (timestamp, zero_for_one, amount, limit) a swap;
+ * (timestamp, lower, upper, delta, None) liquidity */
 static bool pack_event(Event *event, PyObject *item) {
     memset(event, 0, sizeof *event);
     if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) < 1 || !read_unsigned(PyTuple_GET_ITEM(item, 0), &event->timestamp, 1, 64)) {
@@ -29,6 +30,7 @@ static bool pack_event(Event *event, PyObject *item) {
     }
     switch (PyTuple_GET_SIZE(item)) {
         case 1: event->kind = CLOCK; return true;
+        case 2: event->kind = MARK; return true;
         case 4: {
             int zero_for_one = PyObject_IsTrue(PyTuple_GET_ITEM(item, 1));
             if (zero_for_one < 0) return false;
@@ -39,7 +41,7 @@ static bool pack_event(Event *event, PyObject *item) {
         case 5:
             event->kind = LIQUIDITY;
             return pack_liquidity(event, PyTuple_GET_ITEM(item, 1), PyTuple_GET_ITEM(item, 2), PyTuple_GET_ITEM(item, 3));
-        default: PyErr_SetString(PyExc_TypeError, "an event has 1, 4 or 5 parts"); return false;
+        default: PyErr_SetString(PyExc_TypeError, "an event has 1, 2, 4 or 5 parts"); return false;
     }
 }
 
@@ -65,46 +67,71 @@ static PyObject *module_pack(PyObject *module, PyObject *items) {
 
 typedef struct {
     Fork *forks;
-    Range *ranges;
+    Holding *holdings;
+    Reading *readings;
     PyObject *cores; /* a list */
     Py_ssize_t count, taken;
 } Batch;
 
-static bool read_ranges(Batch *batch, PyObject *watched, Py_ssize_t total) {
-    Py_ssize_t at = 0;
-    batch->ranges = PyMem_Calloc(total ? (size_t)total : 1, sizeof *batch->ranges);
-    if (batch->ranges == NULL) {
+/* (tick_lower, tick_upper, the position's five) */
+static bool read_holding(PyObject *item, Holding *holding) {
+    PyObject *lower, *upper, *position;
+    if (!PyArg_ParseTuple(item, "OOO", &lower, &upper, &position)) return false;
+    if (!read_tick(lower, &holding->lower) || !read_tick(upper, &holding->upper)) return false;
+    if (!read_position(position, &holding->position)) return false;
+    if (holding->lower < MIN_TICK || holding->upper > MAX_TICK) {
+        raise_simulation_error("a position's ticks are outside the pool's");
+        return false;
+    }
+    holding->ratio_lower = sqrt_ratio_at_tick(holding->lower);
+    holding->ratio_upper = sqrt_ratio_at_tick(holding->upper);
+    return true;
+}
+
+/* For every fork (the first event that reaches it, its positions), or None. */
+static bool read_watched(Batch *batch, PyObject *watched, Py_ssize_t events) {
+    Py_ssize_t total = 0, at = 0, start;
+    PyObject *list;
+    if (watched == Py_None) return true;
+    if (!PyList_Check(watched) || PyList_GET_SIZE(watched) != batch->count) {
+        PyErr_SetString(PyExc_TypeError, "a start and positions are wanted for every fork");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < batch->count; i++) {
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(watched, i), "nO!", &start, &PyList_Type, &list)) return false;
+        if (start < 0 || start > events) {
+            raise_simulation_error("a fork starts outside its batch");
+            return false;
+        }
+        batch->forks[i].start = (size_t)start;
+        batch->forks[i].holding_count = (size_t)PyList_GET_SIZE(list);
+        total += PyList_GET_SIZE(list);
+    }
+    batch->holdings = PyMem_Calloc(total ? (size_t)total : 1, sizeof *batch->holdings);
+    if (batch->holdings == NULL) {
         PyErr_NoMemory();
         return false;
     }
     for (Py_ssize_t i = 0; i < batch->count; i++) {
-        PyObject *list = PyList_GET_ITEM(watched, i);
-        batch->forks[i].ranges = batch->ranges + at;
-        batch->forks[i].range_count = (size_t)PyList_GET_SIZE(list);
-        for (Py_ssize_t j = 0; j < PyList_GET_SIZE(list); j++, at++) {
-            PyObject *lower, *upper;
-            if (!PyArg_ParseTuple(PyList_GET_ITEM(list, j), "OO", &lower, &upper)) return false;
-            if (!read_tick(lower, &batch->ranges[at].lower) || !read_tick(upper, &batch->ranges[at].upper)) return false;
+        list = PyTuple_GET_ITEM(PyList_GET_ITEM(watched, i), 1);
+        batch->forks[i].holdings = batch->holdings + at;
+        for (size_t j = 0; j < batch->forks[i].holding_count; j++) {
+            if (!read_holding(PyList_GET_ITEM(list, (Py_ssize_t)j), &batch->holdings[at++])) return false;
         }
     }
     return true;
 }
 
-static bool watch(Batch *batch, PyObject *watched) {
-    Py_ssize_t total = 0;
-    if (watched == Py_None) return true;
-    if (!PyList_Check(watched) || PyList_GET_SIZE(watched) != batch->count) {
-        PyErr_SetString(PyExc_TypeError, "a list of ranges for every fork is wanted");
+static bool make_room(Batch *batch, const Event *events, Py_ssize_t count) {
+    size_t marks = 0;
+    for (Py_ssize_t i = 0; i < count; i++) marks += events[i].kind == MARK;
+    batch->readings = PyMem_Calloc((size_t)batch->count * marks + 1, sizeof *batch->readings);
+    if (batch->readings == NULL) {
+        PyErr_NoMemory();
         return false;
     }
-    for (Py_ssize_t i = 0; i < batch->count; i++) {
-        if (!PyList_Check(PyList_GET_ITEM(watched, i))) {
-            PyErr_SetString(PyExc_TypeError, "a list of ranges for every fork is wanted");
-            return false;
-        }
-        total += PyList_GET_SIZE(PyList_GET_ITEM(watched, i));
-    }
-    return read_ranges(batch, watched, total);
+    for (Py_ssize_t i = 0; i < batch->count; i++) batch->forks[i].readings = batch->readings + (size_t)i * marks;
+    return true;
 }
 
 /* Mark every pool as busy: nobody else may touch one while the lock is released, not even this batch a second time. */
@@ -134,7 +161,22 @@ static void release(Batch *batch) {
         Py_DECREF((PyObject *)core);
     }
     PyMem_Free(batch->forks);
-    PyMem_Free(batch->ranges);
+    PyMem_Free(batch->holdings);
+    PyMem_Free(batch->readings);
+}
+
+static PyObject *list_of_readings(const Fork *fork) {
+    PyObject *list = PyList_New((Py_ssize_t)fork->reading_count);
+    for (size_t i = 0; list != NULL && i < fork->reading_count; i++) {
+        const Reading *r = &fork->readings[i];
+        PyObject *items[] = {long_of(r->principal[0].w, 4, false), long_of(r->principal[1].w, 4, false),
+                             long_of(r->fees[0].w, 4, false),      long_of(r->fees[1].w, 4, false),
+                             long_of_u128(r->own_liquidity),       long_of_u128(r->pool_liquidity)};
+        PyObject *tuple = tuple_of(6, items);
+        if (tuple == NULL) Py_CLEAR(list);
+        else PyList_SET_ITEM(list, (Py_ssize_t)i, tuple);
+    }
+    return list;
 }
 
 static PyObject *report(const Batch *batch) {
@@ -145,9 +187,11 @@ static PyObject *report(const Batch *batch) {
             Py_DECREF(list);
             return PyErr_NoMemory();
         }
-        PyObject *entry = Py_BuildValue("nzK", (Py_ssize_t)fork->stopped_at,
-                                        fork->status == OK ? NULL : reason_of(fork->status),
-                                        (unsigned long long)fork->in_range_s);
+        PyObject *readings = list_of_readings(fork), *entry = NULL;
+        if (readings != NULL)
+            entry = Py_BuildValue("nzKN", (Py_ssize_t)fork->stopped_at,
+                                  fork->status == OK ? NULL : reason_of(fork->status),
+                                  (unsigned long long)fork->in_range_s, readings);
         if (entry == NULL) Py_CLEAR(list);
         else PyList_SET_ITEM(list, i, entry);
     }
@@ -171,8 +215,8 @@ static void run_all(const Batch *batch, const Event *events, size_t count, uint8
     }
 }
 
-/* (forks, packed events, watched ranges or None, fates buffer, amounts buffer or None)
- * -> for every fork (events applied, reason of the revert that stopped it or None, seconds in range) */
+/* (forks, packed events, for every fork its start and positions or None, fates buffer, amounts buffer or None)
+ * -> for every fork (where it stopped, reason of the revert that stopped it or None, seconds in range, readings) */
 static PyObject *module_run(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *cores, *packed, *watched, *result = NULL;
@@ -186,7 +230,8 @@ static PyObject *module_run(PyObject *module, PyObject *args) {
     batch.forks = PyMem_Calloc(batch.count ? (size_t)batch.count : 1, sizeof *batch.forks);
     if (batch.forks == NULL) {
         PyErr_NoMemory();
-    } else if (check_buffers(&batch, events, &fates, &amounts) && watch(&batch, watched) && take(&batch)) {
+    } else if (check_buffers(&batch, events, &fates, &amounts) && read_watched(&batch, watched, events) &&
+               make_room(&batch, first, events) && take(&batch)) {
         Py_BEGIN_ALLOW_THREADS
         run_all(&batch, first, (size_t)events, fates.buf, amounts.buf);
         Py_END_ALLOW_THREADS

@@ -1,0 +1,160 @@
+"""What the executor asks of a chain about its own transactions; by quorum where there is one: money depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from db.transaction import Attempt, Call, Receipt
+from executor.send_errors import SendVerdict, classify
+from executor.steps import Sight
+from protocol.errors import ChainError
+from simulator.chain.abi import read_quantity
+from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc
+
+T = TypeVar("T")
+
+_HASHES_ONLY = False  # of a block's transactions
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What gas costs now, in wei: the latest block's base fee, and the tip that a node suggests."""
+
+    base_fee_wei: int
+    tip_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A call that a node carried out at a block."""
+
+    block_number: int
+    gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """A call that would fail, in the node's words."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    number: int
+    timestamp: int
+    base_fee_wei: int
+
+
+class TransactionChain:
+    """One chain behind an `Rpc`; every call ends within the deadline or raises a retryable ChainError."""
+
+    def __init__(self, rpc: Rpc, *, deadline_s: float = 10.0) -> None:
+        self._rpc = rpc
+        self._deadline_s = deadline_s
+
+    async def see(self, sender: str, attempts: Sequence[Attempt], *, confirmations: int) -> Sight:
+        """Return the chain as far as these attempts are concerned, all of it below one head."""
+        head = await self._head()
+        deep = hex(max(head.number - confirmations + 1, 0))
+        settled = await self._ask("eth_getTransactionCount", sender, deep, read=read_quantity)
+        receipts, pending = {}, set()
+        for attempt in attempts:
+            receipt = await self._ask("eth_getTransactionReceipt", attempt.tx_hash, read=_read_receipt)
+            if receipt is not None and await self._is_canonical(receipt):
+                receipts[attempt.tx_hash] = receipt
+            elif await self._ask("eth_getTransactionByHash", attempt.tx_hash, read=_read_presence):
+                pending.add(attempt.tx_hash)
+        return Sight(head.number, head.timestamp, settled, receipts, frozenset(pending))
+
+    async def prices(self) -> Prices:
+        """Return what gas costs at the head."""
+        head = await self._head()
+        tip = await self._ask("eth_maxPriorityFeePerGas", read=read_quantity)
+        return Prices(head.base_fee_wei, tip)
+
+    async def nonce(self, sender: str) -> int:
+        """Return how many transactions of an address the head has seen."""
+        found: int = await self._ask("eth_getTransactionCount", sender, "latest", read=read_quantity)
+        return found
+
+    async def simulate(self, call: Call) -> Simulated | Reverted:
+        """Carry a call out at the head, on a node and nowhere else."""
+        head = await self._head()
+        form = {"from": call.sender, "to": call.to, "data": call.data}
+        try:
+            await self._ask("eth_call", form, hex(head.number), read=_read_text)
+            gas = await self._ask("eth_estimateGas", form, hex(head.number), read=read_quantity)
+        except Refused as refusal:
+            return Reverted(refusal.message)
+        return Simulated(head.number, gas)
+
+    async def send(self, attempt: Attempt) -> tuple[SendVerdict, str]:
+        """Give an attempt's bytes to the nodes; return what became of it, and their words where it was refused.
+
+        The answer to a node that took them and was cut off is unknown, not failed.
+        """
+        request = Request("eth_sendRawTransaction", (attempt.signed_bytes,), _read_text)
+        try:
+            tx_hash = await self._rpc.ask(request, deadline_s=self._deadline_s)
+        except Refused as refusal:
+            return classify(refusal.message), refusal.message
+        except ChainError as error:
+            return SendVerdict.UNKNOWN, error.message
+        if tx_hash != attempt.tx_hash:
+            return SendVerdict.UNKNOWN, f"the node calls it {tx_hash}"
+        return SendVerdict.ACCEPTED, ""
+
+    async def _head(self) -> _Head:
+        head: _Head = await self._ask("eth_getBlockByNumber", "latest", _HASHES_ONLY, read=_read_head)
+        return head
+
+    async def _is_canonical(self, receipt: Receipt) -> bool:
+        """Whether the receipt's block still is the block of its number: a node may answer from a branch it has left."""
+        found = await self._ask("eth_getBlockByNumber", hex(receipt.block_number), _HASHES_ONLY, read=_read_hash)
+        return bool(found == receipt.block_hash)
+
+    async def _ask(self, method: str, *params: Any, read: Any) -> Any:
+        return await self._rpc.ask(Request(method, params, read, is_decisive=True), deadline_s=self._deadline_s)
+
+
+def _read_head(value: Any) -> _Head:
+    try:
+        fields = (read_quantity(value[name]) for name in ("number", "timestamp", "baseFeePerGas"))
+        return _Head(*fields)
+    except (KeyError, TypeError) as error:
+        raise BadAnswer("the latest block is malformed") from error
+
+
+def _read_hash(value: Any) -> str | None:
+    return None if value is None else _read_text(value.get("hash") if isinstance(value, dict) else None)
+
+
+def _read_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadAnswer(f"{value!r:.80} is no text")
+    return value
+
+
+def _read_presence(value: Any) -> bool:
+    return value is not None
+
+
+def _read_receipt(value: Any) -> Receipt | None:
+    if value is None:
+        return None
+    try:
+        gas = read_quantity(value["gasUsed"])
+        l1_fee = read_quantity(value["l1Fee"]) if value.get("l1Fee") is not None else 0
+        return Receipt(
+            tx_hash=_read_text(value["transactionHash"]),
+            block_number=read_quantity(value["blockNumber"]),
+            block_hash=_read_text(value["blockHash"]),
+            succeeded=read_quantity(value["status"]) == 1,
+            gas_used=gas,
+            fee_wei=gas * read_quantity(value["effectiveGasPrice"]) + l1_fee,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadAnswer("the receipt is malformed") from error

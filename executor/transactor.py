@@ -1,0 +1,185 @@
+"""Brings an intent's call to its end on the chain, whatever happens on the way.
+
+The order of every step is: look, decide (`executor.steps`), write down, act. What was written and not acted on, or
+acted on and not answered, is found again by the next look; so a restart is nothing but another look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from db.store import Store
+from db.transaction import Attempt, Call, Purpose, Transaction
+from executor.chain import Prices, Reverted, TransactionChain
+from executor.fees import FeePolicy, Fees, bump, suggest
+from executor.keys import Signer
+from executor.send_errors import SendVerdict
+from executor.steps import Finish, Patience, Reconcile, Send, Settle, Sign, Simulate, Wait, next_step
+from protocol.errors import ChainError, ConfigError, StoreError
+from simulator.recorded import Clock
+
+_NOOP_GAS = 21_000
+_SPARE_GAS = (12, 10)  # the limit over the estimate: state may change until the block
+
+Checker = Callable[[Transaction], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the transactor behaves. `lease_s` is how long the key stays ours after we were last heard of."""
+
+    fees: FeePolicy
+    patience: Patience = field(default_factory=Patience)
+    poll_s: float = 1.0
+    lease_s: int = 60
+
+
+class Transactor:
+    """The only writer of one key on one chain. Made by `open`."""
+
+    def __init__(
+        self, store: Store, chain: TransactionChain, signer: Signer, chain_id: int, holder: str, settings: Settings
+    ) -> None:
+        self._store = store
+        self._chain = chain
+        self._signer = signer
+        self._chain_id = chain_id
+        self._holder = holder
+        self._settings = settings
+        self._fence = 0
+
+    @classmethod
+    async def open(
+        cls, store: Store, chain: TransactionChain, signer: Signer, *, chain_id: int, holder: str, settings: Settings
+    ) -> Transactor:
+        """Take the key. Raises ConfigError while another executor has it."""
+        transactor = cls(store, chain, signer, chain_id, holder, settings)
+        await transactor._keep_key()
+        return transactor
+
+    async def submit(self, execution_id: str, to: str, data: str, *, deadline: int) -> Transaction:
+        """Write an intent's call down. The same again returns what became of it; another is a StoreError."""
+        call = Call(execution_id, self._chain_id, self._signer.address, to, data, deadline)
+        return await self._store.plan_transaction(call)
+
+    async def unfinished(self) -> list[Transaction]:
+        """Return what has not ended, in the order in which it must be brought to its end."""
+        return await self._store.unfinished_transactions(self._chain_id, self._signer.address)
+
+    async def run(self, execution_id: str, check: Checker, *, now: Callable[[], int], clock: Clock) -> Transaction:
+        """Step until the transaction has ended. A chain that does not answer is asked again."""
+        while True:
+            before = await self._read(execution_id)
+            try:
+                after = await self.step(execution_id, check, now=now())
+            except ChainError as error:
+                if not error.retryable:
+                    raise
+                after = before
+            if _has_ended(after):
+                return after
+            if after == before:
+                await clock.sleep(self._settings.poll_s)
+
+    async def step(self, execution_id: str, check: Checker, *, now: int) -> Transaction:
+        """Take one step and return the transaction after it. `check` reconciles: it returns amounts as JSON text."""
+        await self._keep_key()
+        transaction = await self._read(execution_id)
+        patience = self._settings.patience
+        sight = await self._chain.see(self._signer.address, transaction.attempts, confirmations=patience.confirmations)
+        match next_step(transaction, sight, patience, now=now):
+            case Simulate():
+                return await self._simulate(transaction)
+            case Sign(purpose):
+                return await self._sign(transaction, purpose)
+            case Send(attempt):
+                return await self._send(transaction, attempt)
+            case Settle(receipt):
+                return await self._store.note_receipt(execution_id, receipt)
+            case Finish(phase, reason):
+                return await self._store.finish_transaction(execution_id, phase, reason)
+            case Reconcile():
+                amounts = await check(transaction)
+                return await self._store.finish_transaction(execution_id, "reconciled", amounts=amounts)
+            case Wait():
+                return transaction
+
+    async def _simulate(self, transaction: Transaction) -> Transaction:
+        execution_id = transaction.call.execution_id
+        found = await self._chain.simulate(transaction.call)
+        if isinstance(found, Reverted):
+            return await self._store.finish_transaction(execution_id, "refused", f"it would revert: {found.reason}")
+        limit = found.gas * _SPARE_GAS[0] // _SPARE_GAS[1]
+        return await self._store.note_simulated(execution_id, block=found.block_number, gas_limit=limit)
+
+    async def _sign(self, transaction: Transaction, purpose: Purpose) -> Transaction:
+        """Sign and store; nothing is sent yet. Where the operator forbids a dearer attempt, the last one stays."""
+        fees = self._fees(transaction, await self._chain.prices())
+        if fees is None and transaction.attempts:
+            return transaction
+        if fees is None:
+            raise ChainError("gas costs more than the operator allows", retryable=True, sender=self._signer.address)
+        nonce = await self._nonce() if transaction.nonce is None else transaction.nonce
+        signed = await self._signer.sign(self._fields(transaction, purpose, nonce, fees))
+        attempt = Attempt(signed.tx_hash, purpose, signed.signed_bytes, fees.max_fee_wei, fees.tip_wei)
+        execution_id = transaction.call.execution_id
+        return await self._store.add_attempt(execution_id, attempt, nonce=nonce, fence=self._fence)
+
+    def _fees(self, transaction: Transaction, prices: Prices) -> Fees | None:
+        policy = self._settings.fees
+        if not transaction.attempts:
+            return suggest(prices.base_fee_wei, prices.tip_wei, policy)
+        last = transaction.attempts[-1]
+        return bump(Fees(last.max_fee_wei, last.tip_wei), prices.base_fee_wei, prices.tip_wei, policy)
+
+    async def _nonce(self) -> int:
+        """Return the next nonce: ours is ahead of the chain's while a block with one of ours is being taken back."""
+        ours = await self._store.next_nonce(self._chain_id, self._signer.address)
+        return max(ours, await self._chain.nonce(self._signer.address))
+
+    def _fields(self, transaction: Transaction, purpose: Purpose, nonce: int, fees: Fees) -> dict[str, Any]:
+        call, is_noop = transaction.call, purpose == "noop"
+        if transaction.gas_limit is None:
+            raise StoreError("a transaction is to be signed that was not simulated", execution_id=call.execution_id)
+        return {
+            "chainId": self._chain_id,
+            "nonce": nonce,
+            "gas": _NOOP_GAS if is_noop else transaction.gas_limit,
+            "maxFeePerGas": fees.max_fee_wei,
+            "maxPriorityFeePerGas": fees.tip_wei,
+            "to": self._signer.address if is_noop else call.to,
+            "value": 0,
+            "data": "0x" if is_noop else call.data,
+        }
+
+    async def _send(self, transaction: Transaction, attempt: Attempt) -> Transaction:
+        execution_id = transaction.call.execution_id
+        verdict, words = await self._chain.send(attempt)
+        match verdict:
+            case SendVerdict.ACCEPTED:
+                return await self._store.note_sent(execution_id, attempt.tx_hash)
+            case SendVerdict.BUMP:
+                return await self._sign(transaction, attempt.purpose)
+            case SendVerdict.FATAL:
+                return await self._store.note_refusal(execution_id, attempt.tx_hash, words)
+            case SendVerdict.NONCE | SendVerdict.FUNDS | SendVerdict.UNKNOWN:
+                return transaction  # the next look tells
+
+    async def _read(self, execution_id: str) -> Transaction:
+        transaction = await self._store.get_transaction(execution_id)
+        if transaction is None:
+            raise StoreError("no such transaction", execution_id=execution_id)
+        return transaction
+
+    async def _keep_key(self) -> None:
+        address = self._signer.address
+        fence = await self._store.take_key(self._chain_id, address, self._holder, seconds=self._settings.lease_s)
+        if fence is None:
+            raise ConfigError(f"another executor signs with {address}; stop it, or wait until its lease has run out")
+        self._fence = fence
+
+
+def _has_ended(transaction: Transaction) -> bool:
+    return transaction.phase in ("reconciled", "refused", "expired", "cancelled", "reverted", "diverged")
