@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +28,8 @@ class SqliteConnection:
         """Open a file; only a writer makes one."""
         mode = "ro" if read_only else "rwc"
         address = f"file:{quote(url.path)}?mode={mode}"
+        # First without aiosqlite: a connection of its that fails to open answers later, to a loop that may be gone.
+        await asyncio.to_thread(_look, address)
         connection = await aiosqlite.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             if read_only:
@@ -35,7 +39,6 @@ class SqliteConnection:
                 # one, and what is lost is indexed again.
                 await connection.execute("PRAGMA journal_mode = WAL")
                 await connection.execute("PRAGMA synchronous = NORMAL")
-            await connection.execute("SELECT 1 FROM sqlite_master")  # opens the file: it may be none of SQLite's
         except BaseException:
             await connection.close()
             raise
@@ -75,6 +78,12 @@ class SqliteConnection:
     async def close(self) -> None:
         """Close the file."""
         await self._connection.close()
+
+
+def _look(address: str) -> None:
+    """Raise sqlite3.Error unless the file can be opened and is one of SQLite's."""
+    with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+        connection.execute("SELECT 1 FROM sqlite_master")
 
 
 def _named(values: Sequence[Any]) -> dict[str, Any]:

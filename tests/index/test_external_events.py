@@ -187,6 +187,13 @@ async def test_the_command_says_what_a_database_can_tell(record: Record, tmp_pat
     numbers = [block.number for block in record.blocks if block.number <= record.first_block + 40]
     expected = {"pool": pool_of(record), "first_block": numbers[0], "last_block": numbers[-1]}
     assert (done.returncode, json.loads(done.stdout)) == (0, expected), done.stderr
+    for database, says in (
+        ("/proc/x.sqlite3", "unable to open database file"),
+        ("names.toml", "not an SQLite database"),
+    ):
+        elsewhere = ("index", "external", "--database", f"sqlite:///{database}", "--names", "names.toml")
+        done = await asyncio.to_thread(tideline, tmp_path, *elsewhere, "--pool", pool_of(record))
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1) and says in done.stderr, done
     for text, says in (
         ("[swaps]\n", "mints: Field required"),
         ('[mints]\ntable = 5\n[burns]\ntable = "b"\n', "mints.table: Input should be a valid string"),
