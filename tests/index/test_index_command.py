@@ -109,10 +109,7 @@ async def test_mistakes_about_the_chain_cost_one_line_and_touch_nothing(chain: A
         ),
         (
             (*good, "--from-block", "1", "--database", f"sqlite:///{foreign}"),
-            (
-                (*good, "--from-block", "1", "--database", f"sqlite:///{foreign}"),
-                "is not a pool events database (it has a table swaps)",
-            ),
+            "is not a pool events database (it has a table swaps)",
         ),
         ((*good, "--from-block", "1", "--database", "postgres://nobody@127.0.0.1:9/x"), "cannot open the database"),
     ]
