@@ -37,7 +37,7 @@ def terms(flow: Flow, schedule: Schedule | None = None) -> Terms:
 
 
 def candidates(flow: Flow, *, count: int, near: bool = True, seed: int = 1) -> list[Candidate]:
-    """Return as many positions around the price, or else anywhere within 60 % of it."""
+    """Return as many positions around the price, or else anywhere within 5,000 ticks of it."""
     rng, spacing = random.Random(seed), flow.snapshot.tick_spacing
     middle = flow.snapshot.tick // spacing
     vault = virtual_vault(flow.snapshot, Inventory(*HELD))

@@ -10,6 +10,8 @@ from simulator.math.tick_math import get_sqrt_ratio_at_tick, max_usable_tick, mi
 from simulator.plan import Desired
 from simulator.portfolio import Range
 
+_MIN_SHARE = 50  # a position worth less than 1/50 of everything is not worth its gas
+
 
 def floor_tick(tick: int, tick_spacing: int) -> int:
     """Return the highest aligned tick at or below `tick`."""
@@ -74,3 +76,43 @@ def value_in_token1(amount0: int, amount1: int, sqrt_price_x96: int) -> int:
     Source:     price = (sqrt_price_x96 / 2**96) ** 2
     """
     return amount0 * sqrt_price_x96**2 // Q192 + amount1
+
+
+def base_and_limit(
+    base_range: Range | None,
+    *,
+    sqrt_price_x96: int,
+    tick: int,
+    tick_spacing: int,
+    min_width: int,
+    limit_width: int,
+    gap: int,
+    amount0: int,
+    amount1: int,
+) -> tuple[Desired | None, Desired | None]:
+    """Place two tokens without a swap: a base around the price, and what is left of one token beside the price.
+
+    Parameters: base_range  aligned, None for no base   ·   tick, sqrt_price_x96  the pool's   ·   limit_width  ticks,
+                aligned   ·   gap  spacings between the price and the limit position   ·   amount0, amount1  raw
+    Returns:    (base, limit); either is None where it is worth less than 1/50 of everything, or cannot be placed. The
+                limit lies above the price if token0 is left, below it if token1 is
+    Rounding:   as `fit`; together never above what may be used
+    Raises:     nothing
+    Source:     strategy reference C1 P4
+    """
+    least = value_in_token1(amount0, amount1, sqrt_price_x96) // _MIN_SHARE
+    base = None if base_range is None else fit(base_range, sqrt_price_x96, amount0, amount1)
+    if base is not None and value_in_token1(base.amount0, base.amount1, sqrt_price_x96) < least:
+        base = None
+    if base is not None:
+        amount0, amount1 = amount0 - base.amount0, amount1 - base.amount1
+    if value_in_token1(amount0, 0, sqrt_price_x96) > amount1:
+        lower = floor_tick(tick, tick_spacing) + (1 + gap) * tick_spacing
+        limit_range, amount1 = clamp(lower, lower + limit_width, tick_spacing, min_width), 0
+    else:
+        upper = floor_tick(tick, tick_spacing) - gap * tick_spacing
+        limit_range, amount0 = clamp(upper - limit_width, upper, tick_spacing, min_width), 0
+    limit = None if limit_range is None else fit(limit_range, sqrt_price_x96, amount0, amount1)
+    if limit is not None and value_in_token1(limit.amount0, limit.amount1, sqrt_price_x96) < least:
+        limit = None
+    return base, limit

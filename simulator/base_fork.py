@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from protocol.errors import SimulationError
 from simulator.engine import Engine, pool_from_snapshot
-from simulator.events import Block, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.events import Block, FlashEvent, LiquidityEvent, PoolEvent, StakingEvent, SwapEvent
 from simulator.pool import PoolRevert
 from simulator.recovery import Happening, RecoveredCall, apply_call, apply_other, classify_divergence, recover_call
+from simulator.slipstream import CLPool
 from simulator.snapshot import PoolSnapshot
 
 
@@ -26,6 +27,7 @@ class BaseFork:
         self.swaps = 0
         self.liquidity_changes = 0
         self._pair_address = snapshot.pair_address
+        self._max_fee_pips = snapshot.family.max_fee_pips
 
     def apply(self, block: Block, event: PoolEvent) -> Happening:
         """Let an event of a block happen.
@@ -48,11 +50,19 @@ class BaseFork:
             apply_other(self.pool, event)
         except PoolRevert as revert:
             raise Divergence("missed_liquidity", reason=revert.reason, **where) from revert
+        if isinstance(event, StakingEvent):
+            self._check_staking(event, where)
         return event
+
+    def _check_staking(self, event: StakingEvent, where: dict[str, object]) -> None:
+        """Stakes move no price, only who gets the fees: a missed one would never be seen in a swap."""
+        if isinstance(self.pool, CLPool) and self.pool.staked_liquidity != event.staked_liquidity:
+            found = {"staked": self.pool.staked_liquidity, "expected": event.staked_liquidity}
+            raise Divergence("missed_stake", **found, **where)
 
     def _swap(self, event: SwapEvent, where: dict[str, object]) -> RecoveredCall:
         self.swaps += 1
-        call = recover_call(self.pool, event)
+        call = recover_call(self.pool, event, max_fee_pips=self._max_fee_pips)
         if call is None:
             raise Divergence(str(classify_divergence(self.pool, event)), **where)
         apply_call(self.pool, call)

@@ -48,7 +48,30 @@ class FeeProtocolEvent:
     fee_protocol1: int
 
 
-PoolEvent: TypeAlias = SwapEvent | LiquidityEvent | FlashEvent | FeeProtocolEvent
+@dataclass(frozen=True, slots=True)
+class StakeEvent:
+    """A Slipstream gauge's Deposit (delta > 0) or Withdraw (delta <= 0) log: liquidity staked, or no longer."""
+
+    log_index: int
+    tick_lower: int
+    tick_upper: int
+    liquidity_delta: int
+
+
+END_OF_BLOCK = 2**32  # the log index of what was read of a block's end, and not logged in it
+
+
+@dataclass(frozen=True, slots=True)
+class StakingEvent:
+    """What a Slipstream pool says of itself at the end of a block: what is staked at the price, and the levy (1e-6)."""
+
+    log_index: int
+    staked_liquidity: int
+    unstaked_fee_pips: int
+
+
+OtherEvent: TypeAlias = LiquidityEvent | FlashEvent | FeeProtocolEvent | StakeEvent | StakingEvent
+PoolEvent: TypeAlias = SwapEvent | OtherEvent
 
 
 @dataclass(frozen=True, slots=True)

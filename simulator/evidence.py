@@ -19,7 +19,16 @@ from protocol.units import Hotkey
 from protocol.wire import REBALANCE_PATH
 from simulator.answers import Answer, read_answer, request_bytes
 from simulator.engine import Engine
-from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.events import (
+    Block,
+    FeeProtocolEvent,
+    FlashEvent,
+    LiquidityEvent,
+    PoolEvent,
+    StakeEvent,
+    StakingEvent,
+    SwapEvent,
+)
 from simulator.opening import RoundOpening
 from simulator.participant import AnswerNote
 from simulator.query import build_query
@@ -153,6 +162,10 @@ def _event_to_json(event: PoolEvent) -> list[Any]:
         return ["F", event.log_index, str(event.paid0), str(event.paid1)]
     if isinstance(event, FeeProtocolEvent):
         return ["P", event.log_index, event.fee_protocol0, event.fee_protocol1]
+    if isinstance(event, StakeEvent):
+        return ["K", event.log_index, event.tick_lower, event.tick_upper, str(event.liquidity_delta)]
+    if isinstance(event, StakingEvent):
+        return ["G", event.log_index, str(event.staked_liquidity), event.unstaked_fee_pips]
     amounts = [None if a is None else str(a) for a in (event.amount0, event.amount1)]
     return ["L", event.log_index, event.tick_lower, event.tick_upper, str(event.liquidity_delta), *amounts]
 
@@ -168,6 +181,12 @@ def _event_from_json(value: Sequence[Any]) -> PoolEvent:
     if kind == "P":
         fee_protocol0, fee_protocol1 = rest
         return FeeProtocolEvent(log_index, fee_protocol0, fee_protocol1)
+    if kind == "K":
+        tick_lower, tick_upper, delta = rest
+        return StakeEvent(log_index, tick_lower, tick_upper, int(delta))
+    if kind == "G":
+        staked_liquidity, unstaked_fee_pips = rest
+        return StakingEvent(log_index, int(staked_liquidity), unstaked_fee_pips)
     if kind != "L":
         raise ValueError(f"unknown event kind {kind!r}")
     tick_lower, tick_upper, delta, *amounts = rest

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.base_fork import BaseFork
-from simulator.engine import Engine, default_engine
+from simulator.engine import Engine, default_engine, pool_to_snapshot
 from simulator.events import Block
 from simulator.flow import Flow
 from simulator.market import Market, MarketInfo
@@ -100,13 +101,9 @@ class IndexedMarket:
         """Return the pool as it is at the head."""
         if self._last is None:
             return self._opening
-        return self._base.pool.to_snapshot(
-            chain_id=self._info.chain_id,
-            pair_address=self._info.pair_address,
-            block_number=self._last.number,
-            block_hash=self._last.block_hash,
-            timestamp=self._last.timestamp,
-        )
+        number, block_hash, timestamp = self._last.number, self._last.block_hash, self._last.timestamp
+        place = replace(self._opening, block_number=number, block_hash=block_hash, timestamp=timestamp)
+        return pool_to_snapshot(self._base.pool, place)
 
     async def _read_on(self) -> None:
         first = self.head + 1

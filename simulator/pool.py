@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from protocol.errors import SimulationError
 from protocol.units import Q128
-from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
+from simulator.family import FEE_POLICIES, Family
+from simulator.fee_policy import PANCAKE_V3, UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div
 from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256, to_int128
@@ -307,9 +308,15 @@ class Pool:
         return twin
 
     @classmethod
-    def from_snapshot(cls, snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> Pool:
-        """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot, fee_policy)
+    def from_snapshot(cls, snapshot: PoolSnapshot) -> Pool:
+        """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError.
+
+        A Slipstream pool is another class's (`simulator.slipstream_snapshot`).
+        """
+        check_snapshot(snapshot)
+        fee_policy = FEE_POLICIES.get(snapshot.family)
+        if fee_policy is None:
+            raise SimulationError(f"no {snapshot.family} pool fits here", pool=snapshot.pair_address)
         pool = cls(snapshot.fee_pips, snapshot.tick_spacing, fee_policy)
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
@@ -343,6 +350,7 @@ class Pool:
             fee_growth_global_1_x128=self.fee_growth_global_1_x128,
             fee_protocol=self.fee_protocol,
             ticks=tick_states(self.ticks),
+            family=Family.PANCAKE_V3 if self.fee_policy == PANCAKE_V3 else Family.UNISWAP_V3,
         )
 
     # --- Compute, then commit ---------------------------------------------------------------------------------------

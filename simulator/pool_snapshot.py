@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from protocol.errors import SimulationError
-from simulator.fee_policy import ProtocolFeePolicy
+from simulator.family import FEE_POLICIES
 from simulator.math.revert import PoolRevert
 from simulator.math.tick import TickInfo, check_ticks
 from simulator.math.tick_math import get_sqrt_ratio_at_tick, get_tick_at_sqrt_ratio
 from simulator.snapshot import PoolSnapshot, TickState
 
 
-def check_snapshot(snapshot: PoolSnapshot, fee_policy: ProtocolFeePolicy) -> None:
+def check_snapshot(snapshot: PoolSnapshot) -> None:
     """Raise SimulationError unless the snapshot agrees with itself and with what a pool can hold."""
     snapshot.check()
     where = {"pool": snapshot.pair_address, "block": snapshot.block_number}
     # Another contract's settings would be read as nonsense here: 1/n is not n/10000.
-    if not all(fee_policy.is_allowed(setting) for setting in fee_policy.decode(snapshot.fee_protocol)):
+    policy = FEE_POLICIES.get(snapshot.family)
+    is_allowed = (
+        all(policy.is_allowed(setting) for setting in policy.decode(snapshot.fee_protocol))
+        if policy is not None
+        else snapshot.fee_protocol == 0
+    )
+    if not is_allowed:
         raise SimulationError(f"snapshot's fee_protocol {snapshot.fee_protocol} is not of this contract", **where)
     try:
         at_price = get_tick_at_sqrt_ratio(snapshot.sqrt_price_x96)

@@ -48,7 +48,7 @@ def build_query(opening: RoundOpening, ask: Ask, hotkey: Hotkey) -> RebalanceQue
             liquidity=ask.pool.liquidity,
             tick_spacing=market.tick_spacing,
             fee_pips=market.fee_pips,
-            dex="uniswap-v3",
+            dex=str(snapshot.family),
             token0=_token(market.token0),
             token1=_token(market.token1),
             checkpoint_index=ask.index,

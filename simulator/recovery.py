@@ -8,14 +8,23 @@ the pool it is given.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
 from simulator.engine import AnyPool
-from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapEvent
+from simulator.events import (
+    FeeProtocolEvent,
+    FlashEvent,
+    LiquidityEvent,
+    OtherEvent,
+    StakeEvent,
+    StakingEvent,
+    SwapEvent,
+)
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
 from simulator.pool import PoolRevert, SwapQuote
+from simulator.slipstream import CLPool
 
 _PIPS = 1_000_000
 _UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
@@ -24,14 +33,18 @@ _MOST_BOUNDS = 1000  # ticks tried as the bound of a missed position; a swap acr
 
 @dataclass(frozen=True, slots=True)
 class RecoveredCall:
-    """The arguments of `swap`: a positive amount is exact-in, a negative one exact-out; limit None never stops."""
+    """The arguments of `swap`: a positive amount is exact-in, a negative one exact-out; limit None never stops.
+
+    `fee_pips` is what the swap cost where that is not what the pool asked before it, else None.
+    """
 
     zero_for_one: bool
     amount_specified: int
     sqrt_price_limit_x96: int | None
+    fee_pips: int | None = None
 
 
-Happening: TypeAlias = RecoveredCall | LiquidityEvent | FlashEvent | FeeProtocolEvent  # what repeats on a fork
+Happening: TypeAlias = RecoveredCall | OtherEvent  # what repeats on a fork
 
 
 class DivergenceClass(StrEnum):
@@ -42,13 +55,15 @@ class DivergenceClass(StrEnum):
     MISSED_OR_FOREIGN_SWAP = "missed_or_foreign_swap"
 
 
-def recover_call(pool: AnyPool, event: SwapEvent) -> RecoveredCall | None:
+def recover_call(pool: AnyPool, event: SwapEvent, *, max_fee_pips: int | None = None) -> RecoveredCall | None:
     """Return the call that takes the pool exactly to the event, or None when no call does.
 
     Parameters: pool  the base pool just before the event, not changed   ·   event  raw, positive = paid to the pool
+                max_fee_pips  the most that a swap can cost where each may cost something else, None = the fee is fixed
     Returns:    exact-in without limit, exact-out without limit, or the amount paid with the price afterwards as limit:
                 the first that gives equal amounts, price, liquidity and tick. A swap that went on through empty ticks
-                to its limit asked for more than it could spend; the least such amount is returned
+                to its limit asked for more than it could spend; the least such amount is returned. Where the fee may
+                change and none of these lands at the pool's own, the same at the fee that fits and is nearest to it
     Rounding:   none of its own; the contract's loop decides
     Raises:     nothing: an event that no pool can produce is None, too
     Source:     simulation facts, reproduced on every swap of the recorded markets (tests/simulator/test_recovery.py)
@@ -60,7 +75,10 @@ def recover_call(pool: AnyPool, event: SwapEvent) -> RecoveredCall | None:
         quote = _quote(pool, call)
         if quote is not None and _lands(quote, event):
             return call
-    return None
+    if max_fee_pips is None:
+        return None
+    found = _first_with_fee(pool, event, near_pips=pool.fee_pips, zero_for_one=zero_for_one)
+    return found if found is not None and (found.fee_pips or 0) <= max_fee_pips else None
 
 
 def apply_call(pool: AnyPool, call: RecoveredCall) -> tuple[int, int] | None:
@@ -68,11 +86,14 @@ def apply_call(pool: AnyPool, call: RecoveredCall) -> tuple[int, int] | None:
 
     Parameters: pool  changed by the swap
     Returns:    (amount0, amount1) signed as the contract returns them, or None when the fork's price has already passed
-                the call's limit: the chain would revert with SPL, so the swap is skipped and the fork is unchanged
+                the call's limit: the chain would revert with SPL, so the swap is skipped. A fee that the call carries
+                is the pool's from then on, skipped or not
     Rounding:   the contract's
     Raises:     PoolRevert for any other revert
     Source:     v3-core UniswapV3Pool.swap
     """
+    if call.fee_pips is not None:
+        pool.fee_pips = call.fee_pips
     try:
         return pool.swap(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
     except PoolRevert as revert:
@@ -81,14 +102,14 @@ def apply_call(pool: AnyPool, call: RecoveredCall) -> tuple[int, int] | None:
         raise
 
 
-def apply_other(pool: AnyPool, event: LiquidityEvent | FlashEvent | FeeProtocolEvent) -> None:
+def apply_other(pool: AnyPool, event: OtherEvent) -> None:
     """Let an event that is no swap happen on a fork, as it was.
 
     Parameters: pool  changed by the event
     Returns:    nothing. What a flash paid goes to the liquidity active here; where there is none, it is lost
     Rounding:   the contract's
     Raises:     PoolRevert when it is impossible here
-    Source:     v3-core UniswapV3Pool._modifyPosition, flash, setFeeProtocol
+    Source:     v3-core UniswapV3Pool._modifyPosition, flash, setFeeProtocol; slipstream CLPool.stake
     """
     match event:
         case LiquidityEvent():
@@ -96,8 +117,14 @@ def apply_other(pool: AnyPool, event: LiquidityEvent | FlashEvent | FeeProtocolE
         case FlashEvent():
             if pool.liquidity:
                 pool.flash(0, 0, event.paid0, event.paid1)
-        case FeeProtocolEvent():
+        case FeeProtocolEvent() if not isinstance(pool, CLPool):
             pool.set_fee_protocol(event.fee_protocol0, event.fee_protocol1)
+        case StakeEvent() if isinstance(pool, CLPool):
+            pool.stake(event.liquidity_delta, event.tick_lower, event.tick_upper, False)  # noqa: FBT003 no position
+        case StakingEvent() if isinstance(pool, CLPool):
+            pool.set_fees(pool.fee_pips, event.unstaked_fee_pips)
+        case _:
+            raise PoolRevert  # another family's event
 
 
 def apply_happening(pool: AnyPool, happening: Happening) -> None:
@@ -149,12 +176,26 @@ def infer_fee_pips(pool: AnyPool, event: SwapEvent) -> int | None:
     zero_for_one = _direction(pool.sqrt_price_x96, event)
     if zero_for_one is None:
         return None
+    found = _first_with_fee(pool, event, near_pips=0, zero_for_one=zero_for_one)
+    return None if found is None else found.fee_pips
+
+
+def _first_with_fee(pool: AnyPool, event: SwapEvent, *, near_pips: int, zero_for_one: bool) -> RecoveredCall | None:
+    """Return the first call that lands at some fee, at the one nearest to a given fee; those that fit are adjacent."""
     for call in _candidates(event, zero_for_one=zero_for_one):
-        fee_pips = _lowest_fee_reaching(pool, event, call)
-        quote = _quote(_with_fee(pool, fee_pips), call)
-        if quote is not None and _lands(quote, event):
-            return fee_pips
+        lowest = _first_fee(pool, event, call, excess=0)
+        if not _lands_at(pool, event, call, lowest):
+            continue
+        nearest = min(near_pips, _first_fee(pool, event, call, excess=1) - 1) if near_pips > lowest else lowest
+        return replace(call, fee_pips=nearest if _lands_at(pool, event, call, nearest) else lowest)
     return None
+
+
+def _lands_at(pool: AnyPool, event: SwapEvent, call: RecoveredCall, fee_pips: int) -> bool:
+    trial = pool.copy()
+    trial.fee_pips = fee_pips
+    quote = _quote(trial, call)
+    return quote is not None and _lands(quote, event)
 
 
 def _direction(sqrt_price_x96: int, event: SwapEvent) -> bool | None:
@@ -197,36 +238,28 @@ def _quote(pool: AnyPool, call: RecoveredCall) -> SwapQuote | None:
         return None
 
 
-def _with_fee(pool: AnyPool, fee_pips: int) -> AnyPool:
-    changed = pool.copy()
-    changed.fee_pips = fee_pips
-    return changed
-
-
-def _lowest_fee_reaching(pool: AnyPool, event: SwapEvent, call: RecoveredCall) -> int:
-    """Return the lowest fee at which the call goes no further than the event (exact-in) or costs no less (others)."""
+def _first_fee(pool: AnyPool, event: SwapEvent, call: RecoveredCall, *, excess: int) -> int:
+    """Return the lowest fee at which the call misses the event by at least `excess`, as `_excess` counts."""
     trial = pool.copy()
     low, high = 0, _PIPS - 1
     while low < high:
         middle = (low + high) // 2
         trial.fee_pips = middle
-        if _is_fee_enough(_quote(trial, call), event, call):
+        if _excess(_quote(trial, call), event, call) >= excess:
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def _is_fee_enough(quote: SwapQuote | None, event: SwapEvent, call: RecoveredCall) -> bool:
+def _excess(quote: SwapQuote | None, event: SwapEvent, call: RecoveredCall) -> int:
+    """Return how far a call stops short of the event (exact-in) or costs more (others): more, the higher the fee."""
     if quote is None:
-        return True
+        return 1
     if call.amount_specified > 0 and call.sqrt_price_limit_x96 is None:
-        if call.zero_for_one:
-            return quote.sqrt_price_x96 >= event.sqrt_price_x96
-        return quote.sqrt_price_x96 <= event.sqrt_price_x96
-    if call.zero_for_one:
-        return quote.amount0 >= event.amount0
-    return quote.amount1 >= event.amount1
+        short = quote.sqrt_price_x96 - event.sqrt_price_x96
+        return short if call.zero_for_one else -short
+    return quote.amount0 - event.amount0 if call.zero_for_one else quote.amount1 - event.amount1
 
 
 def _has_tick_between(pool: AnyPool, tick: int) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from protocol.errors import SimulationError
 from protocol.units import Q192
 from simulator.course import Asking, Course, Halt
-from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
+from simulator.engine import AnyPool, Engine, default_engine, engine_for, pool_from_snapshot
 from simulator.flow import Flow
 from simulator.fork import Fork
 from simulator.ledger import Account, GasPolicy, Ledger
@@ -55,8 +55,7 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Replay:
     """What every candidate came to, in their order. `faults` say what made an outcome invalid, "" where nothing did.
-    `steps_run` were taken by all forks together; where it is less than
-    `steps` a fork, forks went where the base went without being run.
+    Each fork has `steps` to take; `steps_run` were taken by all together, in the others forks went where the base went.
     """
 
     ledgers: tuple[Ledger, ...]
@@ -113,7 +112,7 @@ class _Run:
         self, flow: Flow, candidates: Sequence[Candidate], terms: Terms, engine: Engine, *, threads: int, sharing: bool
     ) -> None:
         self.course = Course.of(flow, terms.schedule)
-        self._steps = steps_on(engine, self.course.steps, threads=threads)
+        self._steps = steps_on(engine_for(flow.snapshot, engine), self.course.steps, threads=threads)
         self._numeraire = terms.numeraire
         self._base = pool_from_snapshot(flow.snapshot, engine=engine)
         self._at = 0
@@ -132,8 +131,7 @@ class _Run:
             if candidate.vault not in opened:
                 opened[candidate.vault] = Fork.with_vault(self._base.copy(), candidate.vault)
             fork = opened[candidate.vault].copy()
-            participant = Participant(Account(fork, gas, prices, self._base.timestamp))
-            participants.append(participant)
+            participants.append(Participant(Account(fork, gas, prices, self._base.timestamp)))
         return participants
 
     def start(self, candidates: Sequence[Candidate]) -> None:

@@ -14,6 +14,7 @@ from simulator.engine import AnyPool
 from simulator.events import LiquidityEvent
 from simulator.fork import Fork
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.slipstream import CLPool
 from simulator.stretch import Step
 
 
@@ -81,4 +82,8 @@ def reach_of(fork: Fork, base: AnyPool) -> Reach | None:
 def _path(pool: AnyPool) -> tuple[int, ...]:
     """All on which the next swap of a pool depends, but for its ticks."""
     growths = pool.fee_growth_global_0_x128, pool.fee_growth_global_1_x128
-    return (pool.sqrt_price_x96, pool.tick, pool.liquidity, pool.fee_protocol, *growths)
+    if isinstance(pool, CLPool):
+        shares: tuple[int, ...] = pool.fee_pips, pool.unstaked_fee_pips, pool.staked_liquidity
+    else:
+        shares = (pool.fee_protocol,)
+    return (pool.sqrt_price_x96, pool.tick, pool.liquidity, *shares, *growths)

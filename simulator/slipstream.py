@@ -59,7 +59,7 @@ class CLPool:
     max_liquidity_per_tick = KeptBy[int]("_core")
     sqrt_price_x96 = KeptBy[int]("_core")
     tick = KeptBy[int]("_core")
-    liquidity = KeptBy[int]("_core")
+    liquidity = KeptBy[int]("_core", writable=True)
     fee_growth_global_0_x128 = KeptBy[int]("_core")
     fee_growth_global_1_x128 = KeptBy[int]("_core")
     observation_index = KeptBy[int]("_core")
@@ -94,11 +94,8 @@ class CLPool:
         self._rewards = Rewards()
         self.default_fee_pips = fee_pips
         self.dynamic_fee = dynamic_fee
-        self.gauge = gauge
-        self.nft = nft
-        self.staked_liquidity = 0
-        self.gauge_fees_0 = 0
-        self.gauge_fees_1 = 0
+        self.gauge, self.nft = gauge, nft
+        self.staked_liquidity = self.gauge_fees_0 = self.gauge_fees_1 = 0
         self.set_fees(fee_pips, unstaked_fee_pips)
 
     # --- What it is now ---------------------------------------------------------------------------------------------
@@ -114,6 +111,10 @@ class CLPool:
         if self.dynamic_fee is not None:
             return self.dynamic_fee.fee_pips(self.default_fee_pips, self._core)
         return self._fixed_fee_pips
+
+    @fee_pips.setter
+    def fee_pips(self, value: int) -> None:
+        self.dynamic_fee, self._fixed_fee_pips = None, value  # nothing else decides it from now on
 
     @property
     def unstaked_fee_pips(self) -> int:
@@ -286,9 +287,8 @@ class CLPool:
         Source:     slipstream CLPool.collectFees
         """
         self._require_caller(by, self.gauge, reason="NG")
-        core = self._core
         paid0, paid1 = max(self.gauge_fees_0 - 1, 0), max(self.gauge_fees_1 - 1, 0)
-        core.balance0, core.balance1 = balances_after(core, -paid0, -paid1)
+        self._core.balance0, self._core.balance1 = balances_after(self._core, -paid0, -paid1)
         answer = paid0 or self.gauge_fees_0, paid1 or self.gauge_fees_1
         self.gauge_fees_0 -= paid0
         self.gauge_fees_1 -= paid1

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.errors import SimulationError
+from simulator.family import Family
+from simulator.staking import Staking
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,10 @@ class TickState:
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
-    """Everything a swap depends on, at one block. Integers as the contract holds them; ticks sorted ascending."""
+    """Everything a swap depends on, at one block. Integers as the contract holds them; ticks sorted ascending.
+
+    `staking` is there for a Slipstream pool and for no other. `fee_pips` is what a swap would have cost at the block.
+    """
 
     chain_id: int
     pair_address: str
@@ -39,6 +44,8 @@ class PoolSnapshot:
     fee_growth_global_1_x128: int
     fee_protocol: int
     ticks: tuple[tuple[int, TickState], ...]
+    family: Family = Family.UNISWAP_V3
+    staking: Staking | None = None
 
     def check(self) -> None:
         """Raise SimulationError unless the tick map closes and explains the active liquidity (design §4.1)."""
@@ -56,9 +63,21 @@ class PoolSnapshot:
         active = sum(state.liquidity_net for tick, state in self.ticks if tick <= self.tick)
         if active != self.liquidity:
             raise SimulationError(f"snapshot liquidity is {self.liquidity}, its ticks sum to {active}", **where)
+        if (self.staking is None) == (self.family is Family.SLIPSTREAM):
+            raise SimulationError(f"snapshot of a {self.family} pool with another family's fields", **where)
+        gross = {tick: state.liquidity_gross for tick, state in self.ticks}
+        problem = self.staking and self.staking.problem(self.tick, self.liquidity, gross)
+        if problem:
+            raise SimulationError(f"snapshot: {problem}", **where)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON-ready values; every integer that can exceed 2**53 is a decimal string."""
+        """Return JSON-ready values; every integer that can exceed 2**53 is a decimal string.
+
+        A Uniswap snapshot says nothing of families, as when there were no others: stored evidence keeps its digest.
+        """
+        of_family: dict[str, Any] = {} if self.family is Family.UNISWAP_V3 else {"family": str(self.family)}
+        if self.staking is not None:
+            of_family["staking"] = self.staking.to_json()
         return {
             "chain_id": self.chain_id,
             "pair_address": self.pair_address,
@@ -83,6 +102,7 @@ class PoolSnapshot:
                 ]
                 for tick, state in self.ticks
             ],
+            **of_family,
         }
 
     @classmethod
@@ -107,6 +127,8 @@ class PoolSnapshot:
                     (int(tick), TickState(int(gross), int(net), int(outside0), int(outside1)))
                     for tick, gross, net, outside0, outside1 in value["ticks"]
                 ),
+                family=Family(value.get("family", Family.UNISWAP_V3)),
+                staking=Staking.from_json(value["staking"]) if "staking" in value else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise SimulationError(f"snapshot is malformed: {error!r}") from error

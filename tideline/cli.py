@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "run the whole loop: a validator, four miners, two real recorded markets",
     "validator": "run a validator",
     "miner": "run the reference miner",
+    "allocate": "spread capital over the pools of one pair",
     "jobs": "add, list, pause, resume and remove jobs",
     "leaderboard": "who is best at which job, and how sure that is",
     "devnet": "run a private chain on which a real pool trades as it did",
@@ -60,7 +61,8 @@ def group() -> None:
     Examples:
       tideline up --rounds 3 --speed max
       tideline jobs list
-      tideline miner --strategy band --netuid 98 --wallet.name my --wallet.hotkey miner
+      tideline allocate pools.toml
+      tideline miner --netuid 98 --wallet.name my --wallet.hotkey miner
       tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
       tideline leaderboard --job usdc-weth
       tideline evidence verify usdc-weth-evaluation-1

@@ -9,7 +9,7 @@ from db.pool_events.records import BlockRange, BlockRow
 from db.pool_events.schema import EVENT_TABLES
 from db.pool_events.store import History, PoolEventsStore
 from simulator.base_fork import BaseFork, Divergence
-from simulator.engine import default_engine
+from simulator.engine import default_engine, pool_to_snapshot
 from simulator.events import Block, SwapEvent
 from simulator.snapshot import PoolSnapshot
 from tideline.pool_events import blocks_of, snapshot_of
@@ -128,13 +128,7 @@ def _differs(base: BaseFork | None, snapshot: PoolSnapshot, block: Block) -> Gap
         return Gap("snapshot_of_another_block", block.number)
     if base is None:
         return None
-    got = base.pool.to_snapshot(
-        chain_id=snapshot.chain_id,
-        pair_address=snapshot.pair_address,
-        block_number=snapshot.block_number,
-        block_hash=snapshot.block_hash,
-        timestamp=snapshot.timestamp,
-    )
+    got = pool_to_snapshot(base.pool, snapshot)
     names = (f.name for f in fields(PoolSnapshot))
     differing = next((name for name in names if getattr(got, name) != getattr(snapshot, name)), None)
     return None if differing is None else Gap(f"snapshot_differs_in_{differing}", block.number)

@@ -1,47 +1,85 @@
-"""Strategies: one small class each, one pure method. A new one is a file here and a line in `available`."""
+"""Strategies: one small class each, one pure method. A new one is a file here and a line below."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from miner.strategies.band import Band
-from miner.strategies.hold import Hold
-from miner.strategies.wide import Wide
-from miner.strategy import Strategy
 from protocol.errors import ConfigError
 
+if TYPE_CHECKING:
+    from miner.strategy import Strategy
 
-def available() -> dict[str, type[Strategy]]:
-    """Return the strategies that come with Tideline, by name."""
-    return {"band": Band, "hold": Hold, "wide": Wide}
+DEFAULT = "btr_plus"
+NAMES = {
+    "avellaneda_stoikov": "miner.strategies.avellaneda_stoikov:AvellanedaStoikov",
+    "band": "miner.strategies.band:Band",
+    "btr_compat": "miner.strategies.btr_compat:BtrCompat",
+    "btr_plus": "miner.strategies.btr_plus:BtrPlus",
+    "charm": "miner.strategies.charm:Charm",
+    "ensemble": "miner.strategies.ensemble:Ensemble",
+    "glft": "miner.strategies.glft:Glft",
+    "hold": "miner.strategies.hold:Hold",
+    "kappa": "miner.strategies.kappa:Kappa",
+    "predictable_loss": "miner.strategies.predictable_loss:PredictableLoss",
+    "static": "miner.strategies.static:Static",
+    "tau_reset": "miner.strategies.tau_reset:TauReset",
+    "wide": "miner.strategies.wide:Wide",
+}
 
 
-def build(name: str, settings: Mapping[str, str]) -> Strategy:
-    """Return a strategy by name, or by `module:Class` for one of your own, with its settings parsed as integers."""
-    kind = _load(name) if ":" in name else available().get(name)
-    if kind is None:
-        raise ConfigError(
-            f"no strategy is named {name!r}; choose one of {', '.join(sorted(available()))} or module:Class"
-        )
-    known = list(getattr(kind, "__dataclass_fields__", ()))
-    unknown = sorted(set(settings) - set(known))
+def available() -> dict[str, type]:
+    """Return the classes that come with Tideline, by name: strategies, and rules that need remembering."""
+    return {name: _load(path) for name, path in NAMES.items()}
+
+
+def build(name: str, settings: Mapping[str, str], *, memory: Path | None = None) -> Strategy:
+    """Return a strategy by name, or by `module:Class` for one of your own, with its settings parsed.
+
+    What a rule remembers is kept in the file `memory`, if one is given. Raises ConfigError for what cannot be built.
+    """
+    path = name if ":" in name else NAMES.get(name)
+    if path is None:
+        raise ConfigError(f"no strategy is named {name!r}; choose one of {', '.join(NAMES)} or module:Class")
+    kind = _load(path)
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(kind)} if _is_dataclass(kind) else {}
+    unknown = sorted(set(settings) - set(kinds))
     if unknown:
-        raise ConfigError(f"strategy {name} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}")
-    return kind(**{key: _integer(key, text) for key, text in settings.items()})
+        raise ConfigError(f"strategy {name} has no setting {unknown[0]!r}; it has {', '.join(kinds) or 'none'}")
+    made = kind(**{key: _number(key, text, kinds[key]) for key, text in settings.items()})
+    if hasattr(made, "decide"):
+        strategy: Strategy = made
+        return strategy
+    if not (hasattr(made, "wish") or hasattr(made, "wish_of")):
+        raise ConfigError(f"strategy {name} has neither decide(query) nor wish(view); see docs/miner-strategy.md")
+    from miner.remembering import Remembering  # here, or views and strategies would import each other
+
+    return Remembering(made, memory)
 
 
-def _load(path: str) -> type[Strategy]:
+def _is_dataclass(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind)
+
+
+def _load(path: str) -> type[Any]:
     module_name, _, class_name = path.partition(":")
     try:
-        kind: type[Strategy] = getattr(importlib.import_module(module_name), class_name)
+        kind: type[Any] = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"cannot load strategy {path!r}: {error}") from error
     return kind
 
 
-def _integer(key: str, text: str) -> int:
+def _number(key: str, text: str, kind: str) -> float:
+    is_float = kind in ("float", "<class 'float'>")
     try:
-        return int(text)
+        number = float(text) if is_float else int(text)
     except ValueError as error:
-        raise ConfigError(f"setting {key}={text!r} is not an integer") from error
+        raise ConfigError(f"setting {key}={text!r} is not {'a number' if is_float else 'an integer'}") from error
+    if not math.isfinite(number):
+        raise ConfigError(f"setting {key}={text!r} is not a finite number")
+    return number

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from miner.placement import clamp, fit, floor_tick, nearest_tick, value_in_token1
+from miner.placement import base_and_limit, clamp, nearest_tick
 from miner.strategy import Decision, Keep, Positions, owned, shown_ranges
 from protocol.errors import ConfigError
 from protocol.messages import RebalanceQuery
 from simulator.plan import Desired
-
-_MIN_SHARE = 50  # a position worth less than 1/50 of everything is not worth its gas
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +55,19 @@ class Band:
     def _place(self, query: RebalanceQuery) -> tuple[Desired | None, Desired | None]:
         """Return the base and the limit position for what is owned now; either may be missing."""
         pool, (amount0, amount1) = query.context, owned(query)
-        spacing, half, price = pool.tick_spacing, self._half(query), pool.sqrt_price_x96
-        least = value_in_token1(amount0, amount1, price) // _MIN_SHARE
-
+        spacing, half = pool.tick_spacing, self._half(query)
         centre = nearest_tick(pool.tick, spacing)
-        base_range = clamp(centre - half, centre + half, spacing, pool.limits.min_width)
-        base = None if base_range is None else fit(base_range, price, amount0, amount1)
-        if base is not None and value_in_token1(base.amount0, base.amount1, price) < least:
-            base = None
-        if base is not None:
-            amount0, amount1 = amount0 - base.amount0, amount1 - base.amount1
-
-        if value_in_token1(amount0, 0, price) > amount1:
-            lower = floor_tick(pool.tick, spacing) + (1 + self.gap) * spacing
-            limit_range, amount1 = clamp(lower, lower + half, spacing, pool.limits.min_width), 0
-        else:
-            upper = floor_tick(pool.tick, spacing) - self.gap * spacing
-            limit_range, amount0 = clamp(upper - half, upper, spacing, pool.limits.min_width), 0
-        limit = None if limit_range is None else fit(limit_range, price, amount0, amount1)
-        if limit is not None and value_in_token1(limit.amount0, limit.amount1, price) < least:
-            limit = None
-        return base, limit
+        return base_and_limit(
+            clamp(centre - half, centre + half, spacing, pool.limits.min_width),
+            sqrt_price_x96=pool.sqrt_price_x96,
+            tick=pool.tick,
+            tick_spacing=spacing,
+            min_width=pool.limits.min_width,
+            limit_width=half,
+            gap=self.gap,
+            amount0=amount0,
+            amount1=amount1,
+        )
 
     def _half(self, query: RebalanceQuery) -> int:
         """Return n in ticks, widened until a limit position is as wide as the job demands."""

@@ -1,4 +1,4 @@
-"""The words of a Uniswap V3 pool on the wire: call data, answers, and logs as events.
+"""The words of a pool on the wire: call data, answers, and logs as events, of each family.
 
 Everything here is a value in and a value out. What cannot be true raises BadAnswer: it is the endpoint's fault.
 """
@@ -15,6 +15,7 @@ from Crypto.Hash import keccak
 from simulator.base_fork import Divergence
 from simulator.chain.rpc import BadAnswer
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.family import Family
 
 _HEX = re.compile(r"0x[0-9a-fA-F]*", re.ASCII)
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
@@ -25,11 +26,15 @@ MINT = "Mint(address,address,int24,int24,uint128,uint256,uint256)"
 BURN = "Burn(address,int24,int24,uint128,uint256,uint256)"
 FLASH = "Flash(address,address,uint256,uint256,uint256,uint256)"
 SET_FEE_PROTOCOL = "SetFeeProtocol(uint8,uint8,uint8,uint8)"
-# What moves none of the state that a round depends on: tokens already owed, and the oracle.
+PANCAKE_SWAP = "Swap(address,address,int256,int256,uint160,uint128,int24,uint128,uint128)"
+PANCAKE_SET_FEE_PROTOCOL = "SetFeeProtocol(uint32,uint32,uint32,uint32)"
+# What moves none of the state that a round depends on: tokens already owed, the oracle, and who gives out CAKE.
 HARMLESS = (
     "Collect(address,address,int24,int24,uint128,uint128)",
     "CollectProtocol(address,address,uint128,uint128)",
+    "CollectFees(address,uint128,uint128)",
     "IncreaseObservationCardinalityNext(uint16,uint16)",
+    "SetLmPoolEvent(address)",
 )
 
 
@@ -108,7 +113,9 @@ def position_key(owner: str, tick_lower: int, tick_upper: int) -> int:
     return int.from_bytes(keccak256(packed), "big")
 
 
-def read_log(log: Mapping[str, Any], *, pair_address: str, block_number: int) -> PoolEvent | None:
+def read_log(
+    log: Mapping[str, Any], *, pair_address: str, block_number: int, family: Family = Family.UNISWAP_V3
+) -> PoolEvent | None:
     """Return a pool's log as an event, or None where it changes nothing that a round depends on.
 
     Raises BadAnswer when the log contradicts itself, Divergence (unknown_event) when it is none of the pool's own.
@@ -120,7 +127,7 @@ def read_log(log: Mapping[str, Any], *, pair_address: str, block_number: int) ->
     name, indexed = read_hash(topics[0]), [read_words(t)[0] for t in topics[1:]]
     if name in {topic(signature) for signature in HARMLESS}:
         return None
-    reader = _readers().get(name)
+    reader = _readers(family).get(name)
     if reader is None:
         raise Divergence("unknown_event", pool=pair_address, block=block_number, log_index=log_index, topic=name)
     fields, count, read = reader
@@ -134,19 +141,33 @@ _Read = Callable[[int, list[int], list[int]], PoolEvent]
 
 
 @cache
-def _readers() -> dict[str, tuple[int, int, _Read]]:
+def _readers(family: Family) -> dict[str, tuple[int, int, _Read]]:
     """Return, by topic: the words of data, the indexed ones, and what makes an event of them."""
-    return {
-        topic(SWAP): (5, 2, _swap),
+    shared: dict[str, tuple[int, int, _Read]] = {
         topic(MINT): (4, 3, _mint),
         topic(BURN): (3, 3, _burn),
         topic(FLASH): (4, 2, _flash),
-        topic(SET_FEE_PROTOCOL): (4, 0, _fee_protocol),
     }
+    match family:
+        case Family.UNISWAP_V3:
+            return {topic(SWAP): (5, 2, _swap), topic(SET_FEE_PROTOCOL): (4, 0, _fee_protocol), **shared}
+        case Family.PANCAKE_V3:
+            return {
+                topic(PANCAKE_SWAP): (7, 2, _swap),
+                topic(PANCAKE_SET_FEE_PROTOCOL): (4, 0, _fee_protocol),
+                **shared,
+            }
+        case Family.SLIPSTREAM:
+            return {topic(SWAP): (5, 2, _swap), **shared}
+
+
+def topics_of(family: Family) -> tuple[str, ...]:
+    """Return the first topics of the logs that become events."""
+    return tuple(_readers(family))
 
 
 def _swap(log_index: int, indexed: list[int], data: list[int]) -> SwapEvent:
-    amount0, amount1, sqrt_price, liquidity, tick = data
+    amount0, amount1, sqrt_price, liquidity, tick, *_protocol_fees = data  # PancakeSwap tells those, too
     return SwapEvent(
         log_index=log_index,
         amount0=signed(amount0, 256),
@@ -178,4 +199,4 @@ def _flash(log_index: int, indexed: list[int], data: list[int]) -> FlashEvent:
 
 def _fee_protocol(log_index: int, indexed: list[int], data: list[int]) -> FeeProtocolEvent:
     _old0, _old1, new0, new1 = data
-    return FeeProtocolEvent(log_index, unsigned(new0, 8), unsigned(new1, 8))
+    return FeeProtocolEvent(log_index, unsigned(new0, 32), unsigned(new1, 32))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from simulator.chain.abi import BURN, FLASH, MINT, SWAP, keccak256, read_hash, read_log, read_quantity, topic
+from simulator.chain.abi import keccak256, read_hash, read_log, read_quantity, topics_of
 from simulator.chain.rpc import BadAnswer, Request
 from simulator.events import PoolEvent
+from simulator.family import Family
+
+T = TypeVar("T")
 
 _BLOOM = re.compile(r"0x[0-9a-fA-F]{512}", re.ASCII)
 _BLOOM_BITS = 2048
@@ -62,40 +65,53 @@ def read_header(value: Any) -> Header:
     )
 
 
-def events_request(header: Header, pair_address: str) -> Request[tuple[PoolEvent, ...]]:
-    """Ask for a pool's events in one block, by its hash, in log order.
+def events_request(
+    header: Header, pair_address: str, family: Family = Family.UNISWAP_V3
+) -> Request[tuple[PoolEvent, ...]]:
+    """Ask for a pool's events in one block, by its hash, in log order."""
+
+    def read(log: dict[str, Any]) -> PoolEvent | None:
+        return read_log(log, pair_address=pair_address, block_number=header.number, family=family)
+
+    return logs_request(header, pair_address, read)
+
+
+def logs_request(
+    header: Header, contract: str, read_one: Callable[[dict[str, Any]], T | None]
+) -> Request[tuple[T, ...]]:
+    """Ask for a contract's logs in one block, by its hash, in log order; None leaves one out.
 
     The header is the measure: logs of another block, of another contract, taken back, doubled, or not in the block's
     bloom are not believed.
     """
 
-    def read(value: Any) -> tuple[PoolEvent, ...]:
+    def read(value: Any) -> tuple[T, ...]:
         if not isinstance(value, list):
             raise BadAnswer("logs that are not a list")
-        logs = [check_log(log, header, pair_address) for log in value]
+        logs = [check_log(log, header, contract) for log in value]
         numbers = [read_quantity(log.get("logIndex")) for log in logs]
         if len(set(numbers)) != len(numbers):
             raise BadAnswer("a log given twice", block=header.number)
         ordered = sorted(zip(numbers, logs, strict=True), key=lambda pair: pair[0])
-        read = [read_log(log, pair_address=pair_address, block_number=header.number) for _, log in ordered]
-        return tuple(event for event in read if event is not None)
+        read = [read_one(log) for _, log in ordered]
+        return tuple(item for item in read if item is not None)
 
-    return Request("eth_getLogs", ({"address": pair_address, "blockHash": header.block_hash},), read, is_decisive=True)
+    return Request("eth_getLogs", ({"address": contract, "blockHash": header.block_hash},), read, is_decisive=True)
 
 
-def check_log(log: Any, header: Header, pair_address: str) -> dict[str, Any]:
+def check_log(log: Any, header: Header, contract: str) -> dict[str, Any]:
     """Return a log if its block can hold it. Raises BadAnswer."""
     if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
         raise BadAnswer("a log that is not an object with topics", block=header.number)
     where = {"block": header.number, "log_index": log.get("logIndex")}
-    if str(log.get("address")).lower() != pair_address.lower():
+    if str(log.get("address")).lower() != contract.lower():
         raise BadAnswer("a log of another contract", **where)
     if read_hash(log.get("blockHash")) != header.block_hash or read_quantity(log.get("blockNumber")) != header.number:
         raise BadAnswer("a log of another block", **where)
     if log.get("removed") is True:
         raise BadAnswer("a log that was taken back", **where)
     names = [bytes.fromhex(read_hash(t)[2:]) for t in log["topics"]]
-    address = bytes.fromhex(pair_address.removeprefix("0x"))
+    address = bytes.fromhex(contract.removeprefix("0x"))
     if not all(in_bloom(header.logs_bloom, item) for item in (address, *names)):
         raise BadAnswer("a log that is not in its block's bloom", **where)
     return log
@@ -107,16 +123,21 @@ def in_bloom(bloom: int, item: bytes) -> bool:
     return all(bloom >> (int.from_bytes(digest[at : at + 2], "big") % _BLOOM_BITS) & 1 for at in (0, 2, 4))
 
 
-def expects_events(header: Header, pair_address: str, names: Sequence[str] = (SWAP, MINT, BURN, FLASH)) -> bool:
-    """Whether the bloom makes it likely that the pool has such events here: worth another question when none are told.
+def expects_events(header: Header, pair_address: str, family: Family = Family.UNISWAP_V3) -> bool:
+    """Whether the bloom makes it likely that the pool has events here: worth a second question when there are none."""
+    return expects_logs(header, pair_address, topics_of(family))
+
+
+def expects_logs(header: Header, contract: str, topics: Iterable[str]) -> bool:
+    """Whether the bloom makes it likely that a contract has logs with one of these first topics here.
 
     A bloom that is more than half full says yes to anything and is not asked.
     """
     if header.logs_bloom.bit_count() > _BLOOM_BITS // 2:
         return False
-    if not in_bloom(header.logs_bloom, bytes.fromhex(pair_address.removeprefix("0x"))):
+    if not in_bloom(header.logs_bloom, bytes.fromhex(contract.removeprefix("0x"))):
         return False
-    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic(s)[2:])) for s in names)
+    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic[2:])) for topic in topics)
 
 
 class Trail:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from protocol.errors import ChainError, ConfigError
 from simulator.chain.abi import read_quantity
+from simulator.chain.bell import Bell
 from simulator.chain.blocks import Header, header_request
 from simulator.chain.health import (
     Answered,
@@ -22,6 +23,7 @@ from simulator.chain.health import (
     advance,
 )
 from simulator.chain.rpc import Absent, BadAnswer, HttpRpc, RateLimited, Refused, Request, Rpc, Unreachable
+from simulator.chain.websocket import WebSocketRpc
 from simulator.recorded import Clock, RealClock
 
 T = TypeVar("T")
@@ -61,10 +63,12 @@ class Endpoints:
         quorum: int = 1,
         attempt_s: float = 5.0,
         clock: Clock | None = None,
+        bell: Bell | None = None,
     ) -> None:
         if not 1 <= quorum <= len(rpcs):
             raise ConfigError(f"a quorum of {quorum} needs as many RPC URLs; {len(rpcs)} given")
         self.chain_id = chain_id
+        self.bell = Bell() if bell is None else bell  # rung by those that are subscribed to new heads
         self._quorum = quorum
         self._attempt_s = attempt_s
         self._clock: Clock = RealClock() if clock is None else clock
@@ -72,10 +76,13 @@ class Endpoints:
 
     @classmethod
     def over_http(cls, urls: Sequence[str], *, chain_id: int, quorum: int = 1, attempt_s: float = 5.0) -> Endpoints:
-        """Return the endpoints behind URLs, named without the keys that these may hold."""
-        rpcs = [HttpRpc(url) for url in urls]
-        named = {f"{index} {rpc.name}": rpc for index, rpc in enumerate(rpcs)}
-        return cls(named, chain_id=chain_id, quorum=quorum, attempt_s=attempt_s)
+        """Return the endpoints behind URLs, named without the keys that these may hold; ws:// and wss:// as well."""
+        bell = Bell()
+        rpcs: list[HttpRpc | WebSocketRpc] = [
+            WebSocketRpc(url, bell=bell) if url.lower().startswith(("ws:", "wss:")) else HttpRpc(url) for url in urls
+        ]
+        named: dict[str, Rpc] = {f"{index} {rpc.name}": rpc for index, rpc in enumerate(rpcs)}
+        return cls(named, chain_id=chain_id, quorum=quorum, attempt_s=attempt_s, bell=bell)
 
     def health(self) -> dict[str, Health]:
         """Return how every endpoint stands, for display."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.errors import ChainError, SimulationError
-from simulator.chain.abi import read_hash, read_quantity
-from simulator.chain.blocks import Header, check_log, expects_events, header_request
+from simulator.chain.abi import read_hash, read_quantity, topic
+from simulator.chain.blocks import Header, check_log, expects_logs, header_request
 from simulator.chain.pool_logs import KEPT, PoolLog, is_kept, is_pools_own, read_pool_log
 from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc, T
 
@@ -125,10 +125,12 @@ class PoolHistory:
         place = {"fromBlock": hex(headers[0].number), "toBlock": hex(headers[-1].number)}
         logs = await self._rpc.ask(self._request(place, headers), deadline_s=self._deadline_s)
         seen = {log.block_number for log in logs}
-        doubtful = [h for h in headers if h.number not in seen and expects_events(h, self._pair_address, KEPT)]
+        told = [header for header in headers if header.number in seen]
+        silent = [header for header in headers if header.number not in seen]
+        doubtful = [h for h in silent if expects_logs(h, self._pair_address, map(topic, KEPT))]
         forgotten = await self._logs_by_block(doubtful)
         if forgotten:
-            logs = forgotten + await self._logs_by_block([h for h in headers if h.number in seen])
+            logs = forgotten + await self._logs_by_block(told)
         return tuple(sorted(logs, key=lambda log: (log.block_number, log.log_index)))
 
     async def _logs_by_block(self, headers: Sequence[Header]) -> list[PoolLog]:

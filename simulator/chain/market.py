@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import address_of, call_data, read_words, signed, unsigned
+from simulator.chain.bell import ring_or_sleep
 from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
 from simulator.chain.endpoints import Endpoints
+from simulator.chain.families import PoolKind, recognise
+from simulator.chain.gauges import refuse_stakes, stake_events, staking_event
 from simulator.chain.lens import lens_code
 from simulator.chain.rpc import Absent, BadAnswer, Request
 from simulator.chain.snapshot import VaultQuery, read_snapshot
-from simulator.events import Block, PoolEvent
+from simulator.events import Block, PoolEvent, SwapEvent
+from simulator.family import Family
 from simulator.market import Market, MarketInfo, Reorg, Token
 from simulator.portfolio import VaultState
 from simulator.recorded import Clock, RealClock
@@ -28,11 +32,14 @@ _log = logging.getLogger(__name__)
 class ChainSettings:
     """How a chain is read. Seconds are real ones.
 
-    `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the round.
+    It is asked for the next block every `poll_s`; where a subscription to new heads stands, when that tells of one and
+    else every `quiet_poll_s`. `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the
+    round.
     """
 
     block_time_s: int
     poll_s: float = 0.5
+    quiet_poll_s: float = 4.0
     deadline_s: float = 15.0
     stall_s: float = 20.0
     give_up_s: float = 120.0
@@ -48,6 +55,7 @@ class ChainMarket:
         info: MarketInfo,
         settings: ChainSettings,
         *,
+        kind: PoolKind,
         vault: VaultQuery | None = None,
         lens: str | None = None,
         clock: Clock | None = None,
@@ -55,6 +63,7 @@ class ChainMarket:
         self._endpoints = endpoints
         self._info = info
         self._settings = settings
+        self._kind = kind
         self._vault_query = vault
         self._lens = lens
         self._clock: Clock = RealClock() if clock is None else clock
@@ -62,6 +71,8 @@ class ChainMarket:
         self._vault: VaultState | None = None
         self._last_arrival = 0.0
         self._last_look = 0.0
+        self._ring = endpoints.bell.next_ring
+        self._is_expected = False  # a subscription has told of a block that has not arrived
 
     @classmethod
     async def connect(
@@ -74,18 +85,24 @@ class ChainMarket:
         clock: Clock | None = None,
     ) -> ChainMarket:
         """Return the market of a pool, its facts read from the chain. Raises ConfigError when it is no such pool."""
+        kind = await recognise(endpoints, pair_address, deadline_s=settings.deadline_s)
         info = await read_info(endpoints, pair_address, settings)
         try:
             lens: str | None = await asyncio.to_thread(lens_code)
         except ConfigError as error:
             _log.warning("snapshots take the plain way: %s", error)
             lens = None
-        return cls(endpoints, info, settings, vault=vault, lens=lens, clock=clock)
+        return cls(endpoints, info, settings, kind=kind, vault=vault, lens=lens, clock=clock)
 
     @property
     def info(self) -> MarketInfo:
-        """What never changes about the market."""
+        """What never changes about the market; its fee, where that may change, as it was in the last snapshot."""
         return self._info
+
+    @property
+    def family(self) -> Family:
+        """Which contract the pool is."""
+        return self._kind.family
 
     @property
     def vault(self) -> VaultState:
@@ -101,9 +118,15 @@ class ChainMarket:
         header = await self._endpoints.ask(header_request(number), deadline_s=deadline_s)
         if header is None:
             raise ChainError("the head is gone", retryable=True, block=number)
+        if self._kind.family is Family.SLIPSTREAM and self._kind.gauge is None:  # it may have been given one
+            self._kind = await recognise(self._endpoints, self._info.pair_address, deadline_s=deadline_s)
+        query, family = self._vault_query, self._kind.family
+        if query is not None:
+            await refuse_stakes(self._endpoints, header, self._kind, query.owner, deadline_s=deadline_s)
         reading = await read_snapshot(
-            self._endpoints, self._info, header, vault=self._vault_query, lens=self._lens, deadline_s=deadline_s
+            self._endpoints, self._info, header, family=family, vault=query, lens=self._lens, deadline_s=deadline_s
         )
+        self._info = replace(self._info, fee_pips=reading.snapshot.fee_pips)
         self._trail = Trail(header, kept=self._settings.kept_blocks)
         self._vault = reading.vault
         self._arrived()
@@ -155,6 +178,8 @@ class ChainMarket:
 
     def _arrived(self) -> None:
         self._last_arrival = self._last_look = self._clock.monotonic()
+        # Taken before looking for the next block: no ring is missed.
+        self._ring, self._is_expected = self._endpoints.bell.next_ring, False
 
     async def _header(self, number: int) -> Header | None:
         return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
@@ -163,17 +188,30 @@ class ChainMarket:
         """Return the pool's events in a block. Nodes index logs after they serve the block, so an empty answer that the
         bloom does not expect is asked for once more.
         """
-        request = events_request(header, self._info.pair_address)
-        events = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
-        if not events and expects_events(header, self._info.pair_address):
+        pair_address, family, deadline_s = self._info.pair_address, self._kind.family, self._settings.deadline_s
+        request = events_request(header, pair_address, family)
+        events = await self._endpoints.ask(request, deadline_s=deadline_s)
+        if not events and expects_events(header, pair_address, family):
             await self._clock.sleep(self._settings.poll_s)
-            events = await self._endpoints.ask(request, deadline_s=self._settings.deadline_s)
-        return events
+            events = await self._endpoints.ask(request, deadline_s=deadline_s)
+        parent = self._opened_trail().last
+        stakes = await stake_events(self._endpoints, header, parent, self._kind, deadline_s=deadline_s)
+        told: list[PoolEvent] = [*events, *stakes]
+        if family is Family.SLIPSTREAM and any(isinstance(event, SwapEvent) for event in events):
+            told.append(await staking_event(self._endpoints, header, pair_address, deadline_s=deadline_s))
+        return tuple(sorted(told, key=lambda event: event.log_index))
 
     async def _wait(self, trail: Trail) -> None:
         """Wait a little for the next block; look into it when none comes for long."""
-        await self._clock.sleep(self._settings.poll_s)
-        now, settings = self._clock.monotonic(), self._settings
+        settings = self._settings
+        if (
+            self._endpoints.bell.attended.is_set() and not self._is_expected
+        ):  # one ring a block: a flood is no more than polls
+            quiet_s = min(settings.quiet_poll_s, settings.stall_s)
+            self._is_expected = await ring_or_sleep(self._ring, self._clock, quiet_s)
+        else:
+            await self._clock.sleep(settings.poll_s)
+        now = self._clock.monotonic()
         if now - self._last_arrival >= settings.give_up_s:
             raise ChainError(
                 f"no new block for {settings.give_up_s:g} s",

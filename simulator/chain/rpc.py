@@ -30,7 +30,7 @@ from protocol.errors import ChainError
 
 T = TypeVar("T")
 
-_MAX_ANSWER_BYTES = 64 * 2**20
+MAX_ANSWER_BYTES = 64 * 2**20
 _MAX_RETRY_AFTER_S = 3600.0
 _LIMIT_CODES = frozenset({429, -32029})
 _LIMIT_WORDS = re.compile(r"rate.?limit|too many requests|compute units|throughput|capacity exceeded", re.IGNORECASE)
@@ -104,48 +104,86 @@ class Rpc(Protocol):
         """Release connections. Idempotent."""
 
 
+class JsonRpc:
+    """The JSON-RPC of one node, whatever carries it: questions formed, answers judged. web3.py does the JSON."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.codec = AsyncJSONBaseProvider()
+
+    def form(self, request: Request[Any]) -> RPCRequest:
+        """Return a question under an id of its own."""
+        return self.codec.form_request(RPCEndpoint(request.method), list(request.params))
+
+    def accept(self, request: Request[T], form: RPCRequest, answer: Any) -> T:
+        """Return what an answer says. Raises one of this module's errors when it is none, or an error's."""
+        if not isinstance(answer, dict):
+            raise BadAnswer("no JSON-RPC answer", endpoint=self._name, method=request.method)
+        if answer.get("id") != form["id"]:
+            self.raise_error(answer, request.method)  # an error about the whole request has no id
+            raise BadAnswer("the answer to another question", endpoint=self._name, method=request.method)
+        self.raise_error(answer, request.method)
+        if "result" not in answer:
+            raise BadAnswer("neither result nor error", endpoint=self._name, method=request.method)
+        try:
+            return request.read(answer["result"])
+        except BadAnswer as error:
+            raise BadAnswer(error.message, endpoint=self._name, method=request.method, **error.where) from error
+
+    def raise_error(self, answer: dict[str, Any], method: str) -> None:
+        """Raise what a JSON-RPC error object means."""
+        error = answer.get("error")
+        if error is None:
+            return
+        if not isinstance(error, dict):
+            raise BadAnswer(f"error {error!r:.80}", endpoint=self._name, method=method)
+        raise error_of(error, endpoint=self._name, method=method)
+
+
+def node_name(url: str) -> str:
+    """Return what a node is called in errors and logs: its host, for the rest of a URL may hold a key."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
 class HttpRpc:
     """One node over HTTP.
 
-    web3.py forms and reads the JSON-RPC; the carrying is ours. Its own HTTP session sits behind a lock of the whole
+    The carrying is ours: web3.py's own HTTP session sits behind a lock of the whole
     process which a request cancelled at its deadline can leave locked for ever, it asks for the chain id around calls,
     and it opens a connection per request.
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.name = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)  # a URL may hold a key
+        self.name = node_name(url)
         self._url = url
-        self._codec = AsyncJSONBaseProvider()
+        self._json = JsonRpc(self.name)
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, request: Request[T], *, deadline_s: float) -> T:
         """Ask one question."""
-        form = self._form(request)
-        answer = await self._exchange(self._codec.encode_rpc_dict(form), deadline_s)
-        return self._accept(request, form, answer)
+        form = self._json.form(request)
+        answer = await self._exchange(self._json.codec.encode_rpc_dict(form), deadline_s)
+        return self._json.accept(request, form, answer)
 
     async def ask_all(self, requests: Sequence[Request[T]], *, deadline_s: float) -> list[T]:
         """Ask all questions in one batch."""
         if not requests:
             return []
-        forms = [self._form(request) for request in requests]
-        answer = await self._exchange(self._codec.encode_batch_request_dicts(forms), deadline_s)
+        forms = [self._json.form(request) for request in requests]
+        answer = await self._exchange(self._json.codec.encode_batch_request_dicts(forms), deadline_s)
         if isinstance(answer, dict):
-            self._raise_error(answer, "batch")
+            self._json.raise_error(answer, "batch")
         if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
             raise BadAnswer("the answer to a batch is not a list", endpoint=self.name)
         by_id = {item.get("id"): item for item in answer}
-        return [self._accept(r, f, by_id.get(f["id"])) for r, f in zip(requests, forms, strict=True)]
+        return [self._json.accept(r, f, by_id.get(f["id"])) for r, f in zip(requests, forms, strict=True)]
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    def _form(self, request: Request[T]) -> RPCRequest:
-        return self._codec.form_request(RPCEndpoint(request.method), list(request.params))
 
     async def _exchange(self, body: bytes, deadline_s: float) -> Any:
         """Return the decoded answer to a posted body."""
@@ -168,37 +206,14 @@ class HttpRpc:
             content = bytearray()
             async for chunk in response.content.iter_chunked(2**16):
                 content += chunk
-                if len(content) > _MAX_ANSWER_BYTES:
+                if len(content) > MAX_ANSWER_BYTES:
                     raise BadAnswer("the answer is too long", endpoint=self.name)
             if response.status >= 500 or response.status in (401, 403):
                 raise Unreachable(f"HTTP {response.status}", endpoint=self.name)
             try:
-                return self._codec.decode_rpc_response(bytes(content))
+                return self._json.codec.decode_rpc_response(bytes(content))
             except (ValueError, RecursionError) as error:
                 raise Unreachable(f"HTTP {response.status} without JSON", endpoint=self.name) from error
-
-    def _accept(self, request: Request[T], form: RPCRequest, answer: Any) -> T:
-        if not isinstance(answer, dict):
-            raise BadAnswer("no JSON-RPC answer", endpoint=self.name, method=request.method)
-        if answer.get("id") != form["id"]:
-            self._raise_error(answer, request.method)  # an error about the whole request has no id
-            raise BadAnswer("the answer to another question", endpoint=self.name, method=request.method)
-        self._raise_error(answer, request.method)
-        if "result" not in answer:
-            raise BadAnswer("neither result nor error", endpoint=self.name, method=request.method)
-        try:
-            return request.read(answer["result"])
-        except BadAnswer as error:
-            raise BadAnswer(error.message, endpoint=self.name, method=request.method, **error.where) from error
-
-    def _raise_error(self, answer: dict[str, Any], method: str) -> None:
-        """Raise what a JSON-RPC error object means."""
-        error = answer.get("error")
-        if error is None:
-            return
-        if not isinstance(error, dict):
-            raise BadAnswer(f"error {error!r:.80}", endpoint=self.name, method=method)
-        raise error_of(error, endpoint=self.name, method=method)
 
 
 def error_of(error: dict[str, Any], **where: object) -> ChainError:

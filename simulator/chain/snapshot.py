@@ -23,17 +23,40 @@ from simulator.chain.abi import (
     words,
 )
 from simulator.chain.blocks import Header
+from simulator.chain.families import LAYOUTS, Layout
 from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc
-from simulator.fee_policy import UNISWAP_V3
+from simulator.family import Family
 from simulator.market import MarketInfo
 from simulator.math.tick_math import max_usable_tick, min_usable_tick
 from simulator.pool_snapshot import check_snapshot
 from simulator.portfolio import Range, VaultPosition, VaultState
+from simulator.slipstream_reward import Rewards
+from simulator.slipstream_tick import EMPTY_STAKE, StakeInfo
 from simulator.snapshot import PoolSnapshot, TickState
+from simulator.staking import Staking
 
 _LENS = "0x000000000000000000000000000000000071de11"  # nobody's address: it has code for one call only
-_LOOK = "look(address,int256,int256,address,address,bytes32[])"
-_HEAD, _PER_TICK, _PER_POSITION = 16, 5, 7
+_LOOK = "look(address,int256,int256,address,address,bool,bytes32[])"
+_HEAD, _PER_POSITION = 24, 7
+_SCALARS = (
+    "token0()",
+    "token1()",
+    "fee()",
+    "tickSpacing()",
+    "liquidity()",
+    "feeGrowthGlobal0X128()",
+    "feeGrowthGlobal1X128()",
+)
+_STAKING = (
+    "stakedLiquidity()",
+    "unstakedFee()",
+    "rewardGrowthGlobalX128()",
+    "rewardRate()",
+    "rewardReserve()",
+    "periodFinish()",
+    "rollover()",
+    "lastUpdated()",
+)
 _MAX_LENS_CALLS = 32
 _BATCH = 100
 _NOBODY = "0x" + "00" * 20
@@ -80,15 +103,23 @@ class _Scalars:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What both ways read: ticks in ascending order, positions as found."""
+    """What both ways read: `staking` as _STAKING names it, ticks in ascending order, positions as found."""
 
     scalars: _Scalars
-    ticks: tuple[tuple[int, TickState], ...]
+    staking: tuple[int, ...]
+    ticks: tuple[tuple[int, TickState, StakeInfo], ...]
     positions: tuple[VaultPosition, ...]
 
 
 async def read_snapshot(
-    rpc: Rpc, info: MarketInfo, header: Header, *, vault: VaultQuery | None, lens: str | None, deadline_s: float
+    rpc: Rpc,
+    info: MarketInfo,
+    header: Header,
+    *,
+    vault: VaultQuery | None,
+    lens: str | None,
+    deadline_s: float,
+    family: Family = Family.UNISWAP_V3,
 ) -> Reading:
     """Return the pool and the vault at a block.
 
@@ -98,48 +129,61 @@ async def read_snapshot(
     state: _State | None = None
     if lens is not None:
         try:
-            state = await _through_lens(rpc, info, header, vault, lens, deadline_s)
+            state = await _through_lens(rpc, info, header, vault, lens, LAYOUTS[family], deadline_s)
         except Refused:
             state = None  # no state override here, or no pool: the plain way tells which
     if state is None:
-        state = await _plainly(rpc, info, header, vault, deadline_s)
-    return _reading(state, info, header, vault)
+        state = await _plainly(rpc, info, header, vault, LAYOUTS[family], deadline_s)
+    snapshot = _snapshot(state, info, header, family)
+    check_snapshot(snapshot)
+    if vault is None:
+        return Reading(snapshot, None)
+    # A position without liquidity earns nothing and cannot be closed; what it is still owed stays out of the round.
+    held = tuple(sorted((p for p in state.positions if p.liquidity), key=lambda p: p.range))
+    vault_state = VaultState(state.scalars.idle0, state.scalars.idle1, held, in_pool=True)
+    vault_state.check(snapshot.tick_spacing)
+    return Reading(snapshot, vault_state)
 
 
-def _reading(state: _State, info: MarketInfo, header: Header, vault: VaultQuery | None) -> Reading:
-    """Put a reading together and check it (design §4.1)."""
-    raw = state.scalars
+def _snapshot(state: _State, info: MarketInfo, header: Header, family: Family) -> PoolSnapshot:
+    """Put a snapshot together. Raises SimulationError when it is not of the pool that was meant."""
+    raw, layout = state.scalars, LAYOUTS[family]
+    fee_pips = info.fee_pips if family.max_fee_pips is None else unsigned(raw.fee, 24)
     found = (address_of(raw.token0), address_of(raw.token1), raw.fee, signed(raw.spacing, 24))
-    expected = (info.token0.address.lower(), info.token1.address.lower(), info.fee_pips, info.tick_spacing)
+    expected = (info.token0.address.lower(), info.token1.address.lower(), fee_pips, info.tick_spacing)
     where = {"pool": info.pair_address, "block": header.number}
     if found != expected:
         raise SimulationError(f"(tokens, fee, spacing) are {found}, expected {expected}", **where)
     if raw.sqrt_price_x96 == 0:
         raise SimulationError("the pool has no price: it was never initialised", **where)
-    snapshot = PoolSnapshot(
+    return PoolSnapshot(
         chain_id=info.chain_id,
         pair_address=info.pair_address,
         block_number=header.number,
         block_hash=header.block_hash,
         timestamp=header.timestamp,
-        fee_pips=info.fee_pips,
+        fee_pips=fee_pips,
         tick_spacing=info.tick_spacing,
         sqrt_price_x96=unsigned(raw.sqrt_price_x96, 160),
         tick=signed(raw.tick, 24),
         liquidity=unsigned(raw.liquidity, 128),
         fee_growth_global_0_x128=raw.growth0_x128,
         fee_growth_global_1_x128=raw.growth1_x128,
-        fee_protocol=unsigned(raw.fee_protocol, 8),
-        ticks=state.ticks,
+        fee_protocol=unsigned(raw.fee_protocol, layout.fee_protocol_bits),
+        ticks=tuple((number, tick) for number, tick, _ in state.ticks),
+        family=family,
+        staking=_staking(state) if layout.has_stakes else None,
     )
-    check_snapshot(snapshot, UNISWAP_V3)
-    if vault is None:
-        return Reading(snapshot, None)
-    # A position without liquidity earns nothing and cannot be closed; what it is still owed stays out of the round.
-    held = tuple(sorted((p for p in state.positions if p.liquidity), key=lambda p: p.range))
-    vault_state = VaultState(raw.idle0, raw.idle1, held, in_pool=True)
-    vault_state.check(snapshot.tick_spacing)
-    return Reading(snapshot, vault_state)
+
+
+def _staking(state: _State) -> Staking:
+    staked_liquidity, unstaked_fee_pips, *rewards = state.staking
+    return Staking(
+        unsigned(staked_liquidity, 128),
+        unsigned(unstaked_fee_pips, 24),
+        Rewards(*rewards),
+        tuple((number, stake) for number, _, stake in state.ticks if stake != EMPTY_STAKE),
+    )
 
 
 def bitmap_words(tick_spacing: int) -> range:
@@ -149,8 +193,11 @@ def bitmap_words(tick_spacing: int) -> range:
     return range(first, last + 1)
 
 
-def _tick_state(gross: int, net: int, outside0: int, outside1: int) -> TickState:
-    return TickState(unsigned(gross, 128), signed(net, 128), outside0, outside1)
+def _tick(number: int, fields: Sequence[int]) -> tuple[int, TickState, StakeInfo]:
+    """Return a tick of its words, in the order of a layout's `tick_fields`."""
+    gross, net, outside0, outside1, *stake = fields
+    state = TickState(unsigned(gross, 128), signed(net, 128), outside0, outside1)
+    return number, state, StakeInfo(signed(stake[0], 128), stake[1]) if stake else EMPTY_STAKE
 
 
 def _position(lower: int, upper: int, rest: Sequence[int]) -> VaultPosition:
@@ -163,15 +210,15 @@ def _position(lower: int, upper: int, rest: Sequence[int]) -> VaultPosition:
 
 
 async def _through_lens(
-    rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery | None, lens: str, deadline_s: float
+    rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery | None, lens: str, layout: Layout, deadline_s: float
 ) -> _State | None:
     """Return the state in as many calls as the node's gas cap makes necessary; None where that is no way."""
     bitmap = bitmap_words(info.tick_spacing)
-    at, ticks, first = bitmap.start, list[tuple[int, TickState]](), None
+    at, ticks, first = bitmap.start, list[tuple[int, TickState, StakeInfo]](), None
     for _ in range(_MAX_LENS_CALLS):
         query = vault if first is None else None  # the vault is read once
-        data = _look_data(info.pair_address, at, bitmap.stop, query)
-        read = partial(_read_look, info=info, header=header, vault=query)
+        data = _look_data(info.pair_address, at, bitmap.stop, query, layout)
+        read = partial(_read_look, info=info, header=header, vault=query, layout=layout)
         parameters = ({"to": _LENS, "data": data}, header.pin(), {_LENS: {"code": lens}})
         look = await rpc.ask(Request("eth_call", parameters, read, is_decisive=True), deadline_s=deadline_s)
         if look is None:
@@ -190,15 +237,17 @@ class _Look:
     next_word: int
 
 
-def _look_data(pair_address: str, first: int, end: int, vault: VaultQuery | None) -> str:
+def _look_data(pair_address: str, first: int, end: int, vault: VaultQuery | None, layout: Layout) -> str:
     owner = _NOBODY if vault is None else vault.owner
     manager = _NOBODY if vault is None or vault.manager is None else vault.manager
     keys = [] if vault is None else [position_key(owner, r.tick_lower, r.tick_upper) for r in vault.ranges]
-    head = words(int(pair_address, 16), first, end, int(owner, 16), int(manager, 16), 6 * 32)
+    head = words(int(pair_address, 16), first, end, int(owner, 16), int(manager, 16), layout.has_stakes, 7 * 32)
     return "0x" + (selector(_LOOK) + head + words(len(keys), *keys)).hex()
 
 
-def _read_look(value: Any, *, info: MarketInfo, header: Header, vault: VaultQuery | None) -> _Look | None:
+def _read_look(
+    value: Any, *, info: MarketInfo, header: Header, vault: VaultQuery | None, layout: Layout
+) -> _Look | None:
     """Return what the lens saw; None: the node called an empty address, so it ignored the override."""
     if value == "0x":
         return None
@@ -208,26 +257,30 @@ def _read_look(value: Any, *, info: MarketInfo, header: Header, vault: VaultQuer
     head, body = answer[2 : 2 + _HEAD], answer[2 + _HEAD :]
     if (head[0], head[1]) != (header.number, info.chain_id):
         raise BadAnswer("the lens saw another block", saw=head[0], asked=header.number)
-    count = head[15] * _PER_TICK
+    per_tick = 1 + len(layout.tick_fields)
+    count = head[-1] * per_tick
     if len(body) < count or (len(body) - count) % _PER_POSITION:
         raise BadAnswer("the lens's answer is cut off", words=len(answer))
-    rows = [body[i : i + _PER_TICK] for i in range(0, count, _PER_TICK)]
+    rows = [body[i : i + per_tick] for i in range(0, count, per_tick)]
     held = [body[i : i + _PER_POSITION] for i in range(count, len(body), _PER_POSITION)]
     by_key = () if vault is None else vault.ranges
     bounds = [(signed(row[0], 24), signed(row[1], 24)) for row in held[: len(held) - len(by_key)]]
     bounds += [(r.tick_lower, r.tick_upper) for r in by_key]
     state = _State(
         scalars=_Scalars(*head[2:14]),
-        ticks=tuple((signed(row[0], 24), _tick_state(*row[1:])) for row in rows),
+        staking=tuple(head[14:22]) if layout.has_stakes else (),
+        ticks=tuple(_tick(signed(row[0], 24), row[1:]) for row in rows),
         positions=tuple(_position(*b, row[2:]) for b, row in zip(bounds, held, strict=True)),
     )
-    return _Look(state, signed(head[14], 24))
+    return _Look(state, signed(head[-2], 24))
 
 
 # ---- plainly
 
 
-async def _plainly(rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery | None, deadline_s: float) -> _State:
+async def _plainly(
+    rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery | None, layout: Layout, deadline_s: float
+) -> _State:
     """Return the state by the contracts' own getters, in batches."""
 
     async def getters(to: str, data: Sequence[str], counts: int) -> list[list[int]]:
@@ -243,9 +296,8 @@ async def _plainly(rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery
         return answers
 
     pool, bitmap = info.pair_address, bitmap_words(info.tick_spacing)
-    [slot0] = await getters(pool, [call_data("slot0()")], 7)
-    names = [f"{name}()" for name in ("token0", "token1", "fee", "tickSpacing", "liquidity")]
-    names += ["feeGrowthGlobal0X128()", "feeGrowthGlobal1X128()"]
+    [slot0] = await getters(pool, [call_data("slot0()")], layout.slot0_words)
+    names = [*_SCALARS, *(_STAKING if layout.has_stakes else ())]
     scalars = [answer[0] for answer in await getters(pool, [call_data(name) for name in names], 1)]
     maps = await getters(pool, [call_data("tickBitmap(int16)", word) for word in bitmap], 1)
     numbers = [
@@ -254,20 +306,25 @@ async def _plainly(rpc: Rpc, info: MarketInfo, header: Header, vault: VaultQuery
         for bit in range(256)
         if mask >> bit & 1
     ]
-    states = await getters(pool, [call_data("ticks(int24)", number) for number in numbers], 8)
+    states = await getters(pool, [call_data("ticks(int24)", number) for number in numbers], layout.tick_words)
     idle, positions = [0, 0], list[VaultPosition]()
     if vault is not None:
         owner = int(vault.owner, 16)
         tokens = [address_of(scalars[0]), address_of(scalars[1])]
         idle = [(await getters(token, [call_data("balanceOf(address)", owner)], 1))[0][0] for token in tokens]
         if vault.manager is not None:
-            positions += await _managed(getters, vault.manager, owner, (scalars[0], scalars[1], scalars[2]))
+            key = scalars[3] if layout.has_stakes else scalars[2]  # positions name their pool by its spacing or its fee
+            positions += await _managed(getters, vault.manager, owner, (scalars[0], scalars[1], key))
         keys = [position_key(vault.owner, r.tick_lower, r.tick_upper) for r in vault.ranges]
         rows = await getters(pool, [call_data("positions(bytes32)", key) for key in keys], 5)
         positions += [_position(r.tick_lower, r.tick_upper, row) for r, row in zip(vault.ranges, rows, strict=True)]
+    fee_protocol = slot0[5] if layout.fee_protocol_bits else 0
     return _State(
-        scalars=_Scalars(*[*scalars[:4], slot0[0], slot0[1], slot0[5], *scalars[4:], *idle]),
-        ticks=tuple((number, _tick_state(*row[:4])) for number, row in zip(numbers, states, strict=True)),
+        scalars=_Scalars(*[*scalars[:4], *slot0[:2], fee_protocol, *scalars[4:7], *idle]),
+        staking=tuple(scalars[7:]),
+        ticks=tuple(
+            _tick(number, [row[at] for at in layout.tick_fields]) for number, row in zip(numbers, states, strict=True)
+        ),
         positions=tuple(positions),
     )
 

@@ -124,6 +124,8 @@ def _parts(timestamp: int, event: RecoveredCall | LiquidityEvent | Mark | None) 
         return timestamp, None
     if isinstance(event, LiquidityEvent):
         return timestamp, event.tick_lower, event.tick_upper, event.liquidity_delta, None
+    if event.fee_pips is not None:
+        raise SimulationError("a swap at a fee of its own is no Uniswap pool's", fee_pips=event.fee_pips)
     return timestamp, event.zero_for_one, event.amount_specified, event.sqrt_price_limit_x96
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
+from protocol.errors import SimulationError
 from protocol.units import Q128
-from simulator.fee_policy import UNISWAP_V3
+from simulator.family import Family
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div, mul_div_rounding_up
 from simulator.math.integers import MASK_32, MASK_128, MASK_256, to_int128
@@ -257,7 +258,9 @@ class NativePool(Core):
     @classmethod
     def from_snapshot(cls, snapshot: PoolSnapshot) -> NativePool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot, UNISWAP_V3)
+        check_snapshot(snapshot)
+        if snapshot.family is not Family.UNISWAP_V3:
+            raise SimulationError(f"the native engine has no {snapshot.family} pools", pool=snapshot.pair_address)
         pool = cls(snapshot.fee_pips, snapshot.tick_spacing)
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)

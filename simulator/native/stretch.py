@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from simulator.events import FeeProtocolEvent, FlashEvent
+from simulator.events import FeeProtocolEvent, FlashEvent, StakeEvent, StakingEvent
 from simulator.fork import VAULT, Fork
 from simulator.native.batch import EventBatch, run_events
 from simulator.native.pool import NativePool
@@ -13,15 +13,15 @@ from simulator.pool import PoolRevert
 from simulator.recovery import apply_other
 from simulator.stretch import Lived, Step
 
+_APART = (FlashEvent, FeeProtocolEvent, StakeEvent, StakingEvent)  # the last two revert here: they are Slipstream's
+
 
 class NativeSteps:
     """Steps for native forks, packed once."""
 
     def __init__(self, steps: Sequence[Step], *, threads: int = 1) -> None:
-        self._apart = {i: what for i, (_, what) in enumerate(steps) if isinstance(what, FlashEvent | FeeProtocolEvent)}
-        self.packed = EventBatch.of(
-            (time, None if isinstance(what, FlashEvent | FeeProtocolEvent) else what) for time, what in steps
-        )
+        self._apart = {i: what for i, (_, what) in enumerate(steps) if isinstance(what, _APART)}
+        self.packed = EventBatch.of((time, None if isinstance(what, _APART) else what) for time, what in steps)
         self._threads = threads
 
     def run(self, forks: Sequence[Fork], starts: Sequence[int], end: int) -> list[Lived]:

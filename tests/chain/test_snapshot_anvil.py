@@ -238,4 +238,4 @@ async def test_address_without_a_pool_is_the_operators_error(chain: AnvilPool) -
 
 
 def test_lens_stays_within_its_bounds() -> None:
-    assert len(lens_code()) // 2 - 1 < 6000, "the code travels with every call; docs/chain.md gives its size"
+    assert len(lens_code()) // 2 - 1 < 6500, "the code travels with every call; docs/chain.md gives its size"

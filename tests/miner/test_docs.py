@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import re
 import shlex
@@ -9,11 +10,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from support.queries import Shape, make_query, shapes
 
-from miner.strategies import available, build
-from miner.strategy import Strategy, check_decision, owned
+from miner.strategies import NAMES, available, build
+from miner.strategy import Positions, Strategy, check_decision, owned
 from protocol.errors import ConfigError
 from tideline.commands.miner import miner
 
+GUIDE = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
 PAGE = (Path(__file__).parents[2] / "docs" / "miner-strategy.md").read_text(encoding="utf-8")
 
 
@@ -58,5 +60,24 @@ def test_the_documented_commands_are_understood() -> None:
         assert result.exception.message.startswith("cannot load strategy 'my_strategies:Quiet'")
 
 
-def test_every_strategy_is_on_the_page() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)) == set(available())
+def test_the_documented_rule_is_served_with_a_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_rules.py").write_text(blocks("python")[1], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    rule = build("my_rules:Daily", {"deviations": "3"}, memory=tmp_path / "memory.json")
+    query = make_query()
+    decision = rule.decide(query)
+    assert isinstance(decision, Positions) and check_decision(query, decision) is None
+    assert (tmp_path / "memory.json").exists()
+    del sys.modules["my_rules"]
+
+
+def test_every_strategy_is_on_both_pages() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)) == set(NAMES)
+    assert set(re.findall(r"^\| `(\w+)` \|", GUIDE, flags=re.MULTILINE)) == set(NAMES)
+
+
+def test_every_setting_is_on_the_page_with_its_default() -> None:
+    for name, settings_cell in re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", PAGE, flags=re.MULTILINE):
+        shown = {key: float(value) for key, value in re.findall(r"`(\w+)` \(([\d.]+)\)", settings_cell)}
+        assert shown == {field.name: field.default for field in dataclasses.fields(available()[name])}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.queries import Shape, make_query, shapes, shown
 
-from miner.strategies import available, build
+from miner.strategies import DEFAULT, NAMES, available, build
 from miner.strategies.band import Band
 from miner.strategies.hold import Hold
 from miner.strategies.wide import Wide
@@ -17,11 +17,8 @@ from simulator.portfolio import Range
 
 TICK = -196_203  # 3 ticks below an aligned tick of spacing 10
 STRATEGIES: list[Strategy] = [
-    Hold(),
-    Wide(),
     Wide(half_width_ticks=1),
     Wide(half_width_ticks=2_000_000),
-    Band(),
     Band(half_width=1, edge=0, gap=0),
     Band(half_width=1000, edge=400, gap=10),
 ]
@@ -36,7 +33,29 @@ def desired(query: RebalanceQuery, strategy: Strategy) -> tuple[Desired, ...]:
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
 @settings(max_examples=80)
 @given(shape=shapes())
-def test_whatever_the_query_the_decision_is_valid(strategy: Strategy, shape: Shape) -> None:
+def test_odd_settings_are_as_valid(strategy: Strategy, shape: Shape) -> None:
+    decide_twice(strategy, shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=60)
+@given(shape=shapes())
+def test_whatever_the_first_query_the_decision_is_valid(name: str, shape: Shape) -> None:
+    decide_twice(build(name, {}), shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=25)
+@given(asked=st.lists(shapes(), min_size=2, max_size=6))
+def test_whatever_was_seen_before_the_decision_is_valid(name: str, asked: list[Shape]) -> None:
+    """Prices that jump, times that go back, positions that nobody planned: memory is data from outside, too."""
+    strategy = build(name, {})
+    for shape in asked:
+        decide_twice(strategy, shape)
+
+
+def decide_twice(strategy: Strategy, shape: Shape) -> None:
+    """Decide, check that it is valid and without a swap, and that a repeated question gets the same answer."""
     query = make_query(shape)
     decision = strategy.decide(query)
     assert strategy.decide(query) == decision
@@ -147,6 +166,8 @@ def test_band_does_not_rebuild_what_stands() -> None:
 
 def test_the_registry_names_what_it_builds() -> None:
     assert {name: build(name, {}).name for name in available()} == {name: name for name in available()}
+    assert list(NAMES) == sorted(NAMES)
+    assert DEFAULT in NAMES
     assert build("band", {"half_width": "8", "edge": "1"}) == Band(half_width=8, edge=1)
     assert build("miner.strategies.wide:Wide", {"half_width_ticks": "7"}) == Wide(half_width_ticks=7)
     assert all(dataclasses.is_dataclass(kind) for kind in available().values())
@@ -155,15 +176,25 @@ def test_the_registry_names_what_it_builds() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("bands", {}, "no strategy is named 'bands'; choose one of band, hold, wide or module:Class"),
+        ("bands", {}, "no strategy is named 'bands'; choose one of " + ", ".join(NAMES) + " or module:Class"),
         ("band", {"width": "1"}, "strategy band has no setting 'width'; it has half_width, edge, gap"),
         ("hold", {"width": "1"}, "strategy hold has no setting 'width'; it has none"),
         ("band", {"half_width": "1.5"}, "setting half_width='1.5' is not an integer"),
         ("band", {"half_width": "0"}, "half_width must be at least 1"),
         ("band", {"half_width": "8", "edge": "4"}, "edge must be at least 0 and below half of half_width"),
         ("band", {"gap": "-1"}, "gap must be at least 0"),
+        ("charm", {"w": "wide"}, "setting w='wide' is not a number"),
+        ("charm", {"w": "inf"}, "setting w='inf' is not a finite number"),
+        ("charm", {"w": "nan"}, "setting w='nan' is not a finite number"),
+        ("charm", {"w": "0"}, "w must be above 0"),
+        ("btr_plus", {"tilt": "1"}, "tilt must be between 0 and 0.99"),
         ("wide", {"half_width_ticks": "0"}, "half_width_ticks must be at least 1"),
         ("nowhere.at.all:X", {}, "cannot load strategy 'nowhere.at.all:X': No module named 'nowhere'"),
+        (
+            "miner.config:MinerConfig",
+            {},
+            "strategy miner.config:MinerConfig has neither decide(query) nor wish(view); see docs/miner-strategy.md",
+        ),
         (":X", {}, "cannot load strategy ':X': Empty module name"),
     ],
 )

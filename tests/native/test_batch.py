@@ -180,6 +180,7 @@ def test_a_pool_in_a_running_batch_is_nobody_else_s() -> None:
         (2**64, None),
         (1, RecoveredCall(True, 2**255, None)),
         (1, RecoveredCall(True, 1, 2**160)),
+        (1, RecoveredCall(True, 1, None, fee_pips=500)),
         (1, LiquidityEvent(0, -60, 60, 2**127, None, None)),
     ],
 )

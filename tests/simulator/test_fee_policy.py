@@ -11,6 +11,7 @@ from support.pool_duel import answer
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from protocol.errors import SimulationError
+from simulator.family import Family
 from simulator.fee_policy import PANCAKE_V3, PANCAKE_V3_TIERS, UNISWAP_V3, ProtocolFeePolicy
 from simulator.pool import Pool, PoolRevert
 
@@ -98,8 +99,8 @@ def test_a_snapshot_is_refused_under_another_contracts_policy() -> None:
 
     snapshot = pool.to_snapshot(chain_id=56, pair_address="0x00", block_number=1, block_hash="0x01", timestamp=2)
     with pytest.raises(SimulationError):
-        Pool.from_snapshot(snapshot)
-    twin = Pool.from_snapshot(snapshot, PANCAKE_V3)
+        Pool.from_snapshot(replace(snapshot, family=Family.UNISWAP_V3))
+    twin = Pool.from_snapshot(snapshot)
     assert twin.swap(True, 10**15, None) == pool.copy().swap(True, 10**15, None)
     assert twin.protocol_fees_0 == 25 * 10**11 * 3200 // 10_000
     assert Pool.from_snapshot(replace(snapshot, fee_protocol=0)).swap(True, 10**15, None)[0] == 10**15

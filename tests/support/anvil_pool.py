@@ -126,30 +126,46 @@ class AnvilPool:
 @asynccontextmanager
 async def anvil_pool(*, tick: int = 0, port: int = 0, arguments: Sequence[str] = ()) -> AsyncIterator[AnvilPool]:
     """Yield a fresh chain with an initialised pool without liquidity."""
+    async with anvil_chain(port=port, arguments=arguments) as chain:
+        await _populate(chain, tick)
+        yield chain
+
+
+@asynccontextmanager
+async def anvil_chain(*, port: int = 0, arguments: Sequence[str] = ()) -> AsyncIterator[AnvilPool]:
+    """Yield a fresh chain without a pool."""
     options = ["--no-mining", "--chain-id", str(CHAIN_ID), "--code-size-limit", "60000", *arguments]
     async with await Anvil.start(find_anvil(), port=port, arguments=options) as anvil:
         chain = AnvilPool(anvil, HttpRpc(anvil.url))
         try:
-            await _populate(chain, tick)
+            await chain.ask("anvil_setBlockTimestampInterval", 2)
+            await chain.ask("anvil_setBalance", chain.owner, hex(10 * _MANY))
             yield chain
         finally:
             await chain.rpc.close()
 
 
+async def new_tokens(chain: AnvilPool) -> list[int]:
+    """Deploy two tokens; return their addresses, as a pool sorts them."""
+    return sorted([int(await chain._deploy(WETH9.creation_code), 16) for _ in range(2)])
+
+
+async def place_payer(chain: AnvilPool, tokens: list[int], source: str = PAYER) -> None:
+    """Put the code in place that pays the pool, and give it tokens."""
+    payer = assemble(source, POOL=int(chain.pool, 16), TOKEN0=tokens[0], TOKEN1=tokens[1], PAY=TRANSFER)
+    await chain.ask("anvil_setCode", _PAYER, "0x" + payer.hex())
+    for token in map(address_of, tokens):
+        await chain.send(token, call_data("deposit()"), value=3 * _MANY)
+        await chain.send(token, call_data("transfer(address,uint256)", int(_PAYER, 16), 2 * _MANY))
+
+
 async def _populate(chain: AnvilPool, tick: int) -> None:
-    await chain.ask("anvil_setBlockTimestampInterval", 2)
-    await chain.ask("anvil_setBalance", chain.owner, hex(10 * _MANY))
-    tokens = sorted([await chain._deploy(WETH9.creation_code) for _ in range(2)], key=lambda a: int(a, 16))
+    numbers = await new_tokens(chain)
     factory = await chain._deploy(FACTORY.creation_code)
-    chain.manager = await chain._deploy(POSITION_MANAGER.creation_code, int(factory, 16), int(tokens[0], 16), 0)
-    numbers = [int(token, 16) for token in tokens]
+    chain.manager = await chain._deploy(POSITION_MANAGER.creation_code, int(factory, 16), numbers[0], 0)
     await chain.send(factory, call_data("createPool(address,address,uint24)", *numbers, FEE))
     await chain.mine()
     chain.pool = address_of((await chain.call(factory, "getPool(address,address,uint24)", *numbers, FEE))[0])
-    payer = assemble(PAYER, POOL=int(chain.pool, 16), TOKEN0=numbers[0], TOKEN1=numbers[1], PAY=TRANSFER)
-    await chain.ask("anvil_setCode", _PAYER, "0x" + payer.hex())
-    for token in tokens:
-        await chain.send(token, call_data("deposit()"), value=3 * _MANY)
-        await chain.send(token, call_data("transfer(address,uint256)", int(_PAYER, 16), 2 * _MANY))
+    await place_payer(chain, numbers)
     await chain.initialize(tick)
     await chain.mine()

@@ -103,6 +103,20 @@ PAYER = """
     0 0 revert
 """
 
+# The same for PancakeSwap's pool, whose callbacks have other names.
+PANCAKE_PAYER = PAYER.replace("0xe9cbafb0", "0xa1d48336")
+
+# Creates what it is sent, and tells the new pool its parameters, as PancakeSwap's pool asks of who deploys it.
+PANCAKE_DEPLOYER = """
+    5 calldatasize lt @parameters jumpi
+    calldatasize 0 0 calldatacopy
+    calldatasize 0 0 create
+    0 mstore 32 0 return
+:parameters
+    FACTORY 0 mstore TOKEN0 32 mstore TOKEN1 64 mstore FEE 96 mstore SPACING 128 mstore
+    160 0 return
+"""
+
 # What a payer's PAY can be: out of nothing, or out of what it holds.
 MINT, TRANSFER = 0x40C10F19, 0xA9059CBB
 

@@ -18,7 +18,7 @@ from support.bytecode_pool import (
     signed,
     words,
 )
-from support.evm_assembly import MINT, PAYER, TOKEN, assemble
+from support.evm_assembly import MINT, PANCAKE_DEPLOYER, PANCAKE_PAYER, TOKEN, assemble
 from support.pool_walk import Operation, PoolWalk
 
 from simulator.chain.artifacts import PANCAKE_POOL
@@ -29,17 +29,6 @@ from simulator.math.tick import TickInfo
 from simulator.pool import Pool
 
 DEPLOYER = 0xDE << 152
-UNISWAP_FLASH_CALLBACK = "0xe9cbafb0"
-# Creates what it is sent, and tells the new pool its parameters. The factory is an account, so that it can call.
-DEPLOYER_CODE = """
-    5 calldatasize lt @parameters jumpi
-    calldatasize 0 0 calldatacopy
-    calldatasize 0 0 create
-    0 mstore 32 0 return
-:parameters
-    FACTORY 0 mstore TOKEN0 32 mstore TOKEN1 64 mstore FEE 96 mstore SPACING 128 mstore
-    160 0 return
-"""
 # What the walk's settings of 1/n stand for here: the same share, or one as likely to be refused.
 SETTINGS = {
     0: 0,
@@ -63,9 +52,9 @@ class PancakeBytecodePool(BytecodePool):
     def __init__(self, fee_pips: int, tick_spacing: int) -> None:
         self._evm = EVM(gas_limit=2**62)
         self.timestamp = self.gas_used = 0
-        self.factory = int(FACTORY_OWNER, 16)
+        self.factory = int(FACTORY_OWNER, 16)  # an account, so that it can call
         constants = {"FACTORY": self.factory, "TOKEN0": TOKEN0, "TOKEN1": TOKEN1}
-        deployer = assemble(DEPLOYER_CODE, **constants, FEE=fee_pips, SPACING=tick_spacing)
+        deployer = assemble(PANCAKE_DEPLOYER, **constants, FEE=fee_pips, SPACING=tick_spacing)
         for token in (TOKEN0, TOKEN1):
             self._evm.insert_account_info(address(token), AccountInfo(code=assemble(TOKEN)))
         self._evm.insert_account_info(address(DEPLOYER), AccountInfo(code=deployer))
@@ -73,9 +62,7 @@ class PancakeBytecodePool(BytecodePool):
         made = self._evm.message_call(FACTORY_OWNER, address(DEPLOYER), calldata=code, gas=GAS)
         self.address = int.from_bytes(made, "big")
         self._pool = address(self.address)
-        callback = keccak256(b"pancakeV3FlashCallback(uint256,uint256,bytes)")[:4].hex()
-        source = PAYER.replace(UNISWAP_FLASH_CALLBACK, f"0x{callback}")
-        payer = assemble(source, POOL=self.address, TOKEN0=TOKEN0, TOKEN1=TOKEN1, PAY=MINT)
+        payer = assemble(PANCAKE_PAYER, POOL=self.address, TOKEN0=TOKEN0, TOKEN1=TOKEN1, PAY=MINT)
         self._evm.insert_account_info(address(PAYER_ADDRESS), AccountInfo(code=payer))
 
     def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:

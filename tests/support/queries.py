@@ -18,6 +18,7 @@ from protocol.units import MAX_TICK, MAX_UINT128, MIN_TICK
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 
 WETH = Token(address="0x4200000000000000000000000000000000000006", symbol="WETH", decimals=18)
+DAI = Token(address="0x50c5725949A6F0c72E6C4a641F24049A917DB0Cb", symbol="DAI", decimals=18)
 USDC = Token(address="0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", symbol="USDC", decimals=6)
 VAULT = "0x" + "5a" * 20
 POOL = "0xd0b53d9277642d899df5c87a3966a349a798f224"
@@ -36,6 +37,10 @@ class Shape:
     max_positions: int = 50
     deadline_s: float = 60.0
     request_id: str = "round-1/0/miner"
+    timestamp: int = 1_700_000_000
+    round_id: str = "round-1"
+    token0: Token = WETH
+    fee_pips: int = 500
 
 
 def make_query(shape: Shape | None = None) -> RebalanceQuery:
@@ -47,7 +52,7 @@ def make_query(shape: Shape | None = None) -> RebalanceQuery:
         protocol_version=1,
         request_id=shape.request_id,
         job_id="weth-usdc",
-        round_id="round-1",
+        round_id=shape.round_id,
         sn_liquidity_manager_address=VAULT,
         pair_address=POOL,
         chain_id=8453,
@@ -59,14 +64,14 @@ def make_query(shape: Shape | None = None) -> RebalanceQuery:
         rebalances_so_far=0,
         context=QueryContext(
             block_hash="0x" + "ab" * 32,
-            timestamp=1_700_000_000,
+            timestamp=shape.timestamp,
             sqrt_price_x96=sqrt_price_x96,
             tick=shape.tick,
             liquidity=10**20,
             tick_spacing=shape.spacing,
-            fee_pips=500,
+            fee_pips=shape.fee_pips,
             dex="uniswap-v3",
-            token0=WETH,
+            token0=shape.token0,
             token1=USDC,
             checkpoint_index=0,
             checkpoint_block=1000,
@@ -124,6 +129,10 @@ def shapes(draw: st.DrawFn) -> Shape:
         for lower, upper in ranges
     )
     return Shape(
+        timestamp=draw(st.sampled_from([0, 1_700_000_000, 1_700_000_300, 2**53 - 1])),
+        round_id=draw(st.sampled_from(["round-1", "round-2"])),
+        token0=draw(st.sampled_from([WETH, DAI])),
+        fee_pips=draw(st.sampled_from([0, 1, 500, 10_000, 999_999])),
         tick=tick,
         spacing=spacing,
         positions=positions,

@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 from protocol.units import Hotkey
-from simulator.events import Block, FeeProtocolEvent, FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.engine import pool_from_snapshot
+from simulator.events import (
+    Block,
+    FeeProtocolEvent,
+    FlashEvent,
+    LiquidityEvent,
+    PoolEvent,
+    StakeEvent,
+    SwapEvent,
+)
+from simulator.family import Family
 from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
 from simulator.market import MarketInfo, Token
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.opening import Entrant, RoundOpening, Schedule
-from simulator.pool import Pool
 from simulator.portfolio import VaultState
+from simulator.slipstream_reward import Rewards
+from simulator.slipstream_tick import StakeInfo
 from simulator.snapshot import PoolSnapshot, TickState
+from simulator.staking import Staking
 from simulator.valuation import QuoteToken, Target
 
 VALIDATOR = Hotkey("5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty")
@@ -68,11 +80,32 @@ def make_snapshot(
     )
 
 
+def make_slipstream_snapshot(
+    *,
+    staked: tuple[tuple[int, int, int], ...] = ((-887220, 887220, 10**20),),
+    unstaked_fee_pips: int = 100_000,
+    positions: tuple[tuple[int, int, int], ...] = ((-887220, 887220, 10**21),),
+) -> PoolSnapshot:
+    """Return the same pool as Slipstream's contract would hold it, with some of its liquidity staked."""
+    snapshot = make_snapshot(positions=positions)
+    nets: dict[int, int] = {}
+    for lower, upper, liquidity in staked:
+        nets[lower] = nets.get(lower, 0) + liquidity
+        nets[upper] = nets.get(upper, 0) - liquidity
+    staking = Staking(
+        staked_liquidity=sum(liquidity for lower, upper, liquidity in staked if lower <= snapshot.tick < upper),
+        unstaked_fee_pips=unstaked_fee_pips,
+        rewards=Rewards(2**130, 10**15, 10**20, START_TIME + 604_800, 5, START_TIME),
+        ticks=tuple((tick, StakeInfo(net, 2**100 + tick)) for tick, net in sorted(nets.items())),
+    )
+    return replace(snapshot, family=Family.SLIPSTREAM, staking=staking)
+
+
 class Chain:
     """A pool that plays the real chain: it turns calls into the events a node would report."""
 
     def __init__(self, snapshot: PoolSnapshot) -> None:
-        self.pool = Pool.from_snapshot(snapshot)
+        self.pool = pool_from_snapshot(snapshot)
         self.number = snapshot.block_number
         self.timestamp = snapshot.timestamp
         self._events: list[PoolEvent] = []
@@ -91,6 +124,11 @@ class Chain:
         """Mint or burn as somebody else."""
         self.pool.apply_liquidity(tick_lower, tick_upper, delta)
         self._events.append(LiquidityEvent(len(self._events), tick_lower, tick_upper, delta, None, None))
+
+    def stake(self, tick_lower: int, tick_upper: int, delta: int) -> None:
+        """Stake as somebody else in a Slipstream pool."""
+        self.pool.stake(delta, tick_lower, tick_upper, False)
+        self._events.append(StakeEvent(len(self._events), tick_lower, tick_upper, delta))
 
     def flash(self, paid0: int, paid1: int) -> None:
         """Pay the active liquidity, as somebody else."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from miner.strategies import NAMES
 from protocol.errors import ConfigError
 from tideline.commands.miner import miner
 
@@ -20,10 +21,10 @@ OFFLINE = ["--dev-key", "//Bob", "--allow-validator", ALICE]
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--strategy", "best"], "no strategy is named 'best'; choose one of band, hold, wide or module:Class"),
+        (["--strategy", "best"], f"no strategy is named 'best'; choose one of {', '.join(NAMES)} or module:Class"),
         (["--set", "half_width"], "--set 'half_width' is not KEY=VALUE"),
         (["--set", "=3"], "--set '=3' is not KEY=VALUE"),
-        (["--set", "half_width=wide"], "setting half_width='wide' is not an integer"),
+        (["--strategy", "band", "--set", "half_width=wide"], "setting half_width='wide' is not an integer"),
         (["--dev-key", "Bob"], "'Bob' is not a development key; try //Alice"),
         (["--netuid", "98"], "give either --netuid or --allow-validator, not both"),
         (["--allow-validator", "5Grw"], "'5Grw' is not a hotkey: invalid ss58 address: Length is bad"),

@@ -19,9 +19,11 @@ from protocol.addresses import is_valid_address
 from protocol.errors import ChainError, ConfigError
 from simulator.chain.abi import read_quantity
 from simulator.chain.endpoints import Endpoints
+from simulator.chain.families import recognise
 from simulator.chain.lens import lens_code
 from simulator.chain.market import ChainSettings, read_info
 from simulator.chain.rpc import HttpRpc, Request
+from simulator.family import Family
 from tideline.external_events import read_names
 from tideline.index_check import PoolCheck, check_pool
 from tideline.index_progress import make_progress
@@ -185,6 +187,9 @@ async def _index(
     """Check everything that can be wrong before the database is touched, then index until done or stopped."""
     endpoints = Endpoints.over_http(urls, chain_id=await _chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
     try:
+        kind = await recognise(endpoints, pool, deadline_s=_DEADLINE_S)
+        if kind.family is not Family.UNISWAP_V3:
+            raise ConfigError(f"pool {pool} is of family {kind.family}; only Uniswap V3's own pools can be indexed")
         info = await read_info(endpoints, pool, ChainSettings(block_time_s=1))
         head = await endpoints.head(deadline_s=_DEADLINE_S)
         for name, number in (("--from-block", from_block), ("--to-block", to_block)):

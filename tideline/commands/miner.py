@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from miner.strategies import DEFAULT, NAMES
 from protocol.errors import ConfigError
 from tideline.wiring import wallet_password
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _RAO_PER_ALPHA = 10**9
+_MEMORY = ".tideline/miner-{}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,17 @@ def _wallet_options(command: F) -> F:
 @click.option(
     "--strategy",
     "strategy_name",
-    default="band",
+    default=DEFAULT,
     show_default=True,
-    help="band, wide, hold, or module:Class for your own.",
+    help=f"{', '.join(NAMES)}, or module:Class for your own.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the strategy; repeatable.")
+@click.option(
+    "--memory",
+    "memory_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File in which the strategy keeps what it learns.  [default: .tideline/miner-HOTKEY.json]",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8091, show_default=True, help="Port; 0 takes a free one."
@@ -148,6 +156,7 @@ def miner(
     *,
     strategy_name: str,
     settings: tuple[str, ...],
+    memory_file: Path | None,
     host: str,
     port: int,
     allowed: tuple[str, ...],
@@ -159,6 +168,9 @@ def miner(
     **subnet: Any,
 ) -> None:
     """Answer validators with a strategy until interrupted (exit code 0).
+
+    The default, btr_plus, decides from what queries have shown so far, and keeps that in a file; so do the other
+    strategies that learn. Each is explained in docs/strategies.md.
 
     Requests are checked against the validators of a subnet, or against --allow-validator when working offline. GET
     /health tells whether the miner is well. Exit code 2: something in these options cannot work; one line says what.
@@ -175,6 +187,7 @@ def miner(
         _serve(
             strategy_name,
             _parse_settings(settings),
+            memory_file,
             host=host,
             port=port,
             allowed=allowed,
@@ -187,6 +200,7 @@ def miner(
 async def _serve(
     strategy_name: str,
     settings: dict[str, str],
+    memory_file: Path | None,
     *,
     host: str,
     port: int,
@@ -203,12 +217,14 @@ async def _serve(
     from protocol.signing import parse_hotkey
     from protocol.subtensor import ChainEndpoint
 
-    strategy = build(strategy_name, settings)
+    build(strategy_name, settings)  # what cannot be built is said before a key is asked for
     if not allowed and subnet.netuid is None:
         raise ConfigError("nobody may ask: give --netuid to answer a subnet's validators, or --allow-validator")
     if allowed and subnet.netuid is not None:
         raise ConfigError("give either --netuid or --allow-validator, not both")
     signer = _signer(wallet)
+    memory = Path(_MEMORY.format(signer.ss58_address)) if memory_file is None else memory_file
+    strategy = build(strategy_name, settings, memory=memory)
     config = MinerConfig(host=host, port=port)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
