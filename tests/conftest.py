@@ -14,7 +14,7 @@ DEFAULT_OPERATIONS = 24_000
 DEFAULT_SEED = 20210505
 
 # pyrevm is published for Python up to 3.12; without it nothing can be run on the bytecode.
-collect_ignore_glob = [] if importlib.util.find_spec("pyrevm") else ["fuzz/*", "simulator/test_gas.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("pyrevm") else ["fuzz/*", "vault/*", "simulator/test_gas.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
