@@ -93,6 +93,9 @@ class IndexedMarket:
         self._last = block
         return block
 
+    async def settle(self) -> None:
+        """Return at once: who reads an index reads the past."""
+
     async def close(self) -> None:
         """Close the reader."""
         await self._reader.close()
