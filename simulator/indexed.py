@@ -61,6 +61,10 @@ class IndexedMarket:
         return self._info
 
     @property
+    def vault(self) -> None:
+        """Nothing: an index holds a pool, not who owns what in it."""
+
+    @property
     def head(self) -> int:
         """The number of the last block that happened."""
         return self._opening.block_number if self._last is None else self._last.number
