@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from protocol.errors import ConfigError
 
@@ -17,13 +18,21 @@ class Compiled:
     runtime_code: bytes
 
 
-@cache
+_ONE_AT_A_TIME = Lock()  # the compiler keeps what it is working on in globals; jobs open their markets in threads
+
+
 def compiled(name: str, directory: Path = Path(__file__).parent, *libraries: Path) -> Compiled:
     """Return the contract of the file `name`.vy, which may import others of its directory or of the libraries. Takes a
     second or more the first time in a process.
 
     Raises ConfigError when the compiler is missing or not the pinned one.
     """
+    with _ONE_AT_A_TIME:
+        return _compiled(name, directory, *libraries)
+
+
+@cache
+def _compiled(name: str, directory: Path, *libraries: Path) -> Compiled:
     try:
         # Half a second to import, for the few that need it.
         from vyper.compiler import compile_code  # type: ignore[import-untyped] # it ships no types
