@@ -21,7 +21,7 @@ setup: $(filter .tools/bin/uv,$(UV)) ## create .venv with everything pinned by u
 setup-dev: $(filter .tools/bin/uv,$(UV)) ## the same, with what the tests need
 	$(UV) sync --frozen --quiet
 
-up: setup ## run the main job: a validator, four miners, two real markets (ARGS="--rounds 3 --speed max")
+up: setup ## run the main job: a validator, four miners, two real markets on devnets (ARGS="--rounds 3 --speed max")
 	$(RUN)/tideline up $(ARGS)
 
 test: setup-dev lint types arch unit ## set up and run every check

@@ -10,7 +10,7 @@ from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.native import is_built
 from simulator.pool import Pool
 from simulator.slipstream import CLPool
-from simulator.slipstream_snapshot import cl_pool_from_snapshot
+from simulator.slipstream_snapshot import cl_pool_from_snapshot, cl_pool_to_snapshot
 from simulator.snapshot import PoolSnapshot
 
 if TYPE_CHECKING:
@@ -45,6 +45,26 @@ def pool_from_snapshot(snapshot: PoolSnapshot, *, engine: Engine = "python") -> 
     if snapshot.family is Family.SLIPSTREAM:
         return cl_pool_from_snapshot(snapshot)
     return _pool_type(engine_for(snapshot, engine)).from_snapshot(snapshot)
+
+
+def pool_to_snapshot(pool: AnyPool, place: PoolSnapshot) -> PoolSnapshot:
+    """Return a pool of any engine frozen at the block of another snapshot.
+
+    Parameters: place  whose chain, address, block and time to take
+    Returns:    a snapshot; positions, protocol fees, oracle and balances are not part of it
+    Rounding:   none
+    Raises:     nothing
+    Source:     design §4.1
+    """
+    if isinstance(pool, CLPool):
+        return cl_pool_to_snapshot(pool, place)
+    return pool.to_snapshot(
+        chain_id=place.chain_id,
+        pair_address=place.pair_address,
+        block_number=place.block_number,
+        block_hash=place.block_hash,
+        timestamp=place.timestamp,
+    )
 
 
 def engine_for(snapshot: PoolSnapshot, engine: Engine) -> Engine:
