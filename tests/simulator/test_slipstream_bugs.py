@@ -23,7 +23,7 @@ class Bug(NamedTuple):
 
 FEE_AFTER_THE_SWAP = """fee_pips=(lambda twin: (
     commit_swap(twin._core, compute_swap(
-        self._core, amount_specified, limit_x96, zero_for_one=zero_for_one), zero_for_one=zero_for_one),
+        self._core, amount, limit, zero_for_one=zero_for_one), zero_for_one=zero_for_one),
     twin.fee_pips)[1])(self.copy()),"""
 
 BUGS = {
