@@ -151,6 +151,10 @@ class Store:
         """Write what was asked and answered; what is there already stays as it is."""
         await self._write(rounds.add_predictions, predictions)
 
+    async def take_back_answers(self, round_id: RoundId | str, *, after_checkpoint: int) -> None:
+        """Forget answers and paper intents of later checkpoints: the chain took back the blocks they were about."""
+        await self._write(rounds.take_back, RoundId(round_id), after_checkpoint=after_checkpoint)
+
     async def finish_round(self, result: RoundFinish, advance: Advance) -> bool:
         """Write a result with all that follows from it, in one transaction; False if it was there already.
 

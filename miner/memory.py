@@ -108,7 +108,7 @@ class Memory:
     def plan(self) -> Plan | None:
         """The plan that the positions shown last come from; None where they are not ours."""
         ranges = {(p.tick_lower, p.tick_upper) for p in self.positions}
-        ours = [plan for plan in self.plans if ranges and ranges <= set(plan.ranges) and plan.placed_s < self.seen_s]
+        ours = [plan for plan in self.plans if ranges and ranges <= set(plan.ranges)]
         return ours[-1] if ours else None
 
     def with_plan(self, ranges: tuple[tuple[int, int], ...], span: Span) -> Memory:

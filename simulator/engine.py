@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from protocol.errors import ConfigError
 from simulator.family import Family
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.native import is_built
 from simulator.pool import Pool
 from simulator.slipstream import CLPool
@@ -32,9 +33,11 @@ def check_engine(engine: Engine) -> Engine:
     return engine
 
 
-def make_pool(fee_pips: int, tick_spacing: int, *, engine: Engine = "python") -> V3Pool:
+def make_pool(
+    fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3, *, engine: Engine = "python"
+) -> V3Pool:
     """Return an uninitialised pool of an engine. Raises ConfigError if that engine was not compiled."""
-    return _pool_type(engine)(fee_pips, tick_spacing)
+    return _pool_type(engine)(fee_pips, tick_spacing, fee_policy)
 
 
 def pool_from_snapshot(snapshot: PoolSnapshot, *, engine: Engine = "python") -> AnyPool:
@@ -65,8 +68,13 @@ def pool_to_snapshot(pool: AnyPool, place: PoolSnapshot) -> PoolSnapshot:
 
 
 def engine_for(snapshot: PoolSnapshot, engine: Engine) -> Engine:
-    """Return the engine that computes a snapshot's pool: the native one knows only Uniswap's."""
-    return engine if snapshot.family is Family.UNISWAP_V3 else "python"
+    """Return the engine that computes a snapshot's pool: the native one knows no Slipstream."""
+    return "python" if snapshot.family is Family.SLIPSTREAM else engine
+
+
+def pool_from_json(value: dict[str, Any], *, engine: Engine = "python") -> V3Pool:
+    """Return the pool that `to_json` of either engine wrote. Raises SimulationError, ConfigError as above."""
+    return _pool_type(engine).from_json(value)
 
 
 def _pool_type(engine: Engine) -> type[Pool] | type[NativePool]:

@@ -61,6 +61,10 @@ class IndexedMarket:
         return self._info
 
     @property
+    def vault(self) -> None:
+        """Nothing: an index holds a pool, not who owns what in it."""
+
+    @property
     def head(self) -> int:
         """The number of the last block that happened."""
         return self._opening.block_number if self._last is None else self._last.number
@@ -92,6 +96,9 @@ class IndexedMarket:
             self._base.apply(block, event)
         self._last = block
         return block
+
+    async def settle(self) -> None:
+        """Return at once: who reads an index reads the past."""
 
     async def close(self) -> None:
         """Close the reader."""

@@ -13,7 +13,7 @@ import click
 from protocol.errors import ConfigError, StoreError, TidelineError
 
 COMMANDS = {
-    "up": "run the whole loop: a validator, four miners, two real recorded markets",
+    "up": "run the whole loop: a validator, four miners, two real markets",
     "validator": "run a validator",
     "miner": "run the reference miner",
     "allocate": "spread capital over the pools of one pair",

@@ -11,6 +11,8 @@ from miner.strategies.three_force import range as ranges
 from miner.strategies.three_force.decision import OpenPosition, decide
 from miner.view import View
 
+# With one pool, what is earned now and what could be are the same: whatever the rate, only entering is an improvement.
+_RATE = 1.0
 _LEAST = 1e-3  # of the price: the published lower edge may be 0 or below, which no tick is
 
 
@@ -36,8 +38,7 @@ class BtrCompat:
             view.x + math.log(max(wanted.lower, _LEAST)) / LOG_TICK, view.x + math.log(wanted.upper) / LOG_TICK
         )
         held = [] if view.held is None else [_open_position(view, view.held)]
-        # One pool: what is earned now and what could be are the same, so that only entering counts as an improvement.
-        decision = decide(held, ((1.0, view.fee_rate + 1.0),), 1.0, found, now_ms=0)
+        decision = decide(held, ((1.0, _RATE),), 1.0, found, now_ms=0)
         return None if decision.action == "HOLD" else target
 
 
@@ -45,4 +46,4 @@ def _open_position(view: View, held: Span) -> OpenPosition:
     limit = int(200 / LOG_TICK)  # e^±200 is beyond any pool
     lower, upper = (min(max(round(edge - view.x), -limit), limit) for edge in (held.lower, held.upper))
     entry_ms = None if view.held_s is None else -round(view.held_s * 1000)
-    return OpenPosition(1.0, view.fee_rate + 1.0, lower, upper, entry_ms)
+    return OpenPosition(1.0, _RATE, lower, upper, entry_ms)

@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from simulator.chain.abi import keccak256, read_hash, read_log, read_quantity, topics_of
+from simulator.chain.abi import (
+    address_of,
+    keccak256,
+    read_hash,
+    read_log,
+    read_quantity,
+    read_words,
+    topics_of,
+)
 from simulator.chain.rpc import BadAnswer, Request
-from simulator.events import PoolEvent
+from simulator.events import FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.family import Family
 
 T = TypeVar("T")
@@ -65,15 +73,32 @@ def read_header(value: Any) -> Header:
     )
 
 
-def events_request(
-    header: Header, pair_address: str, family: Family = Family.UNISWAP_V3
-) -> Request[tuple[PoolEvent, ...]]:
-    """Ask for a pool's events in one block, by its hash, in log order."""
+@dataclass(frozen=True, slots=True)
+class PoolLog:
+    """An event and whom its log names, in lower case: the owner of liquidity, or the sender and the recipient."""
 
-    def read(log: dict[str, Any]) -> PoolEvent | None:
-        return read_log(log, pair_address=pair_address, block_number=header.number, family=family)
+    event: PoolEvent
+    parties: tuple[str, ...]
+
+
+def pool_logs_request(
+    header: Header, pair_address: str, family: Family = Family.UNISWAP_V3
+) -> Request[tuple[PoolLog, ...]]:
+    """Ask for what a pool did in one block, in log order."""
+
+    def read(log: dict[str, Any]) -> PoolLog | None:
+        event = read_log(log, pair_address=pair_address, block_number=header.number, family=family)
+        return None if event is None else PoolLog(event, _parties(event, log["topics"]))
 
     return logs_request(header, pair_address, read)
+
+
+def _parties(event: PoolEvent, topics: Sequence[str]) -> tuple[str, ...]:
+    """Return whom a log names; `read_log` has counted its topics."""
+    if not isinstance(event, LiquidityEvent | SwapEvent | FlashEvent):
+        return ()
+    named = topics[1:2] if isinstance(event, LiquidityEvent) else topics[1:3]
+    return tuple(address_of(read_words(word)[0]) for word in named)
 
 
 def logs_request(

@@ -20,6 +20,7 @@ from simulator.engine import default_engine, pool_from_snapshot
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent
 from simulator.flow import Flow, FlowBlock
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.opening import Schedule
 from simulator.portfolio import Range, VaultPosition, VaultState
 from simulator.recovery import Happening, RecoveredCall, apply_happening
 from simulator.replay import Candidate, Terms, replay
@@ -148,11 +149,13 @@ def test_whatever_happens_fee_growth_is_the_pools_own(positions: tuple[tuple[int
     np.testing.assert_allclose(swept_growth(flow, ranges), growth_inside(flow, ranges, 10**10), rtol=2e-5, atol=1e-12)
 
 
-def replayed(flow: Flow, ranges: Ranges, liquidity: int, numeraire: Numeraire) -> dict[str, NDArray[Any]]:
+def replayed(
+    flow: Flow, ranges: Ranges, liquidity: int, numeraire: Numeraire, schedule: Schedule | None = None
+) -> dict[str, NDArray[Any]]:
     """Return the columns of exact forks, each with one position that is left alone."""
     positions = (VaultPosition(Range(*bounds), liquidity, 0, 0, 0, 0) for bounds in ranges)
     candidates = [Candidate(VaultState(0, 0, (position,), in_pool=False)) for position in positions]
-    return replay(flow, candidates, Terms(numeraire, FREE_GAS)).columns()
+    return replay(flow, candidates, Terms(numeraire, FREE_GAS, schedule)).columns()
 
 
 def with_flashes(flow: Flow, length: int) -> Flow:
@@ -184,6 +187,20 @@ def test_a_small_position_has_the_ledger_of_its_fork(quote_token: QuoteToken, ta
         paired = (columns / exact["w_open_value"] for columns in (getattr(swept, name), exact[name]))
         np.testing.assert_allclose(*paired, rtol=1e-3, atol=1e-8)
     np.testing.assert_array_equal(swept.in_range_s, exact["in_range_s"])
+
+
+def test_a_schedule_sets_the_marks_and_the_end_as_in_a_replay() -> None:
+    flow = recorded("usdc-weth-005")
+    schedule = Schedule(700, checkpoint_interval_blocks=150, deadline_s=60, block_time_s=12)
+    numeraire, ranges = quoted(flow.snapshot), random_ranges(flow.snapshot, 6, reach=20, seed=5)
+    exact = replayed(flow, ranges, flow.snapshot.liquidity // 10**5, numeraire, schedule)
+    made = Sweep(flow, numeraire, schedule).evaluate(*np.array(ranges).T, exact["w_open_value"])
+    np.testing.assert_allclose(made.lvr_value, exact["lvr_value"], rtol=1e-3, atol=1e-8 * exact["w_open_value"].max())
+    np.testing.assert_array_equal(made.in_range_s, exact["in_range_s"])
+    usual = Sweep(replace(flow, blocks=flow.blocks[:700]), numeraire).evaluate(
+        *np.array(ranges).T, exact["w_open_value"]
+    )
+    assert not np.allclose(usual.lvr_value, exact["lvr_value"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", records.names())

@@ -46,6 +46,7 @@ def test_json_in_and_capital_from_the_command_line(tmp_path: Path) -> None:
         ("capital = 1", "pools: Field required"),
         ("capital = 0\npools = [{name = 'a', apr = 1, tvl = 1}]", "capital: Input should be greater than 0"),
         ("capital = 1\npools = []", "pools: List should have at least 1 item"),
+        ("capital = 1\npools = [{name = 'a', apr = -1, tvl = 1}]", "pools.0.apr: Input should be greater than or"),
         ("capital = 1\npools = [{name = 'a', apr = nan, tvl = 1}]", "pools.0.apr: Input should be"),
         ("capital = 1\npools = [{name = 'a', apr = 1, tvl = 1, cap = 2}]", "pools.0.cap: Input should be less than"),
         ("capital = 1\nspeed = 2\npools = [{name = 'a', apr = 1, tvl = 1}]", "speed: Extra inputs are not permitted"),

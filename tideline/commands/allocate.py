@@ -31,7 +31,7 @@ class _PoolEntry(_Model):
     """One pool of the file."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    apr: _Rate
+    apr: Annotated[float, Field(ge=0, le=1e6)]
     tvl: _Amount
     lvr: _Rate = 0.0
     cap: _Share = 1.0

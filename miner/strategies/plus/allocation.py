@@ -41,11 +41,13 @@ def water_fill(pools: Sequence[Pool], capital: float, *, cash_rate: float = 0.0,
                 cash_rate  per year   ·   horizon_days  over which a move must pay for itself, > 0
     Returns:    shares within their caps, together at most 1; those below 0.1 % are dropped and the rest solved again
     Rounding:   floats; the level is bisected until it is one double wide, from above
-    Raises:     ValueError for a capital or horizon that is not above 0
+    Raises:     ValueError for a capital or horizon that is not above 0, fees or liquidity below 0
     Source:     strategy reference B2.7
     """
     if not (capital > 0 and horizon_days > 0):
         raise ValueError(f"capital {capital} and horizon {horizon_days} must be above 0")
+    if any(pool.apr < 0 or pool.tvl < 0 for pool in pools):
+        raise ValueError("fees and liquidity of a pool cannot be below 0")
     dropped: set[int] = set()
     while True:
         open_pools = [Pool(0.0, 1.0, cap=0.0) if i in dropped else pool for i, pool in enumerate(pools)]
@@ -87,8 +89,8 @@ def _share(pool: Pool, level: float, capital: float, horizon_days: float) -> flo
 
 def _wanted(pool: Pool, margin: float, capital: float) -> float:
     hurdle = margin + pool.lvr
-    if hurdle <= 0:
+    if hurdle < 0 or (hurdle == 0 < pool.apr):
         return pool.cap
-    if pool.apr <= 0:
+    if pool.apr == 0:
         return 0.0
     return clamp(pool.tvl / capital * (math.sqrt(pool.apr / hurdle) - 1), 0.0, pool.cap)

@@ -63,7 +63,7 @@ def spread(pools: Sequence[FamilyPool], capital: float, settings: Settings) -> S
     Parameters: pools  in any order   ·   capital  in the unit of tvl (USD for the published caps and buffer), > 0
     Returns:    rows in the order of the pools; what the caps and the buffer leave stays cash
     Rounding:   floats; caps and buffer in basis points
-    Raises:     ValueError for a capital or horizon that is not above 0, or scores out of range
+    Raises:     ValueError for a capital or horizon that is not above 0, fees below 0, or scores out of range
     Source:     strategy reference B2.7, A5, A7
     """
     buffer_bp = cash_buffer_bp(capital) if settings.keeps_cash else 0

@@ -47,6 +47,16 @@ class PriceRange:
     bias: float  # b
     type: RegimeType
 
+    @property
+    def C(self) -> float:
+        """The confidence, by the reference's symbol."""
+        return self.confidence
+
+    @property
+    def b(self) -> float:
+        """The bias, by the reference's symbol."""
+        return self.bias
+
 
 def base_width(volatility_force: float, params: RangeParams = DEFAULTS) -> float:
     """Return the half-width of an unbiased range. It falls as volatility rises: the published defect.

@@ -61,10 +61,22 @@ def test_no_capital_or_time_is_refused(capital: float, horizon: float) -> None:
         water_fill(POOLS, capital, horizon_days=horizon)
 
 
+def test_fees_below_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be below 0"):
+        water_fill([Pool(-0.1, 1e6)], 1.0)
+
+
+def test_pools_that_earn_nothing_get_nothing() -> None:
+    assert water_fill([Pool(0.0, 0.0), Pool(0.0, 1e6), Pool(0.0, 1e6)], 1.0).shares == (0.0, 0.0, 0.0)
+    assert water_fill([Pool(0.0, 1e6, held=0.5, move_cost=0.01)], 1.0).shares == (
+        0.5,
+    )  # leaving costs, staying does not
+
+
 pools_drawn = st.lists(
     st.builds(
         Pool,
-        apr=st.floats(-0.5, 5),
+        apr=st.floats(0, 5),
         tvl=st.floats(0, 1e9),
         lvr=st.floats(0, 1),
         cap=st.floats(0, 1),

@@ -63,6 +63,7 @@ def test_ranges_of_the_reference(
     assert is_close(found.confidence, confidence)
     assert is_close(found.bias, bias)
     assert found.type == kind
+    assert (found.C, found.b) == (found.confidence, found.bias)
     assert is_close(found.breadth, (upper - lower) / price)
 
 
