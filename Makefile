@@ -21,7 +21,7 @@ setup: $(filter .tools/bin/uv,$(UV)) ## create .venv with everything pinned by u
 setup-dev: $(filter .tools/bin/uv,$(UV)) ## the same, with what the tests need
 	$(UV) sync --frozen --quiet
 
-up: setup ## run the main job: a validator, four miners, two real markets (ARGS="--rounds 3 --speed max")
+up: setup ## run the main job: a validator, four miners, two real markets on devnets (ARGS="--rounds 3 --speed max")
 	$(RUN)/tideline up $(ARGS)
 
 test: setup-dev lint types arch unit ## set up and run every check
@@ -40,13 +40,14 @@ unit:
 	$(RUN)/pytest -n auto
 
 unit-native: setup-dev ## every test of pools, rounds and the bytecode again, on the native engine
-	$(RUN)/pytest -n auto --engine native tests/simulator tests/attacks tests/validator tests/fuzz/test_pool_bytecode.py
+	$(RUN)/pytest -n auto --engine native tests/simulator tests/attacks tests/validator tests/fuzz/test_pool_bytecode.py \
+		tests/fuzz/test_pancake_bytecode.py::test_engine_and_bytecode_agree_on_every_operation
 
 sanitize: setup-dev ## the native engine's tests under the address and undefined-behaviour sanitizers
 	$(RUN)/python scripts/sanitize.py --fuzz-operations 6000
 
-bench: setup-dev ## how fast the engines are beside their peers (ARGS="--quick --json")
-	$(RUN)/python -m benchmarks $(ARGS)
+bench: setup-dev ## measure the engines beside their peers and update the README (ARGS="--quick --json" only shows)
+	$(RUN)/python -m benchmarks $(or $(ARGS),--write)
 
 fuzz: setup-dev ## a long differential fuzz of the engine against the contract's bytecode
 	$(RUN)/pytest -n auto tests/fuzz --fuzz-operations 200000

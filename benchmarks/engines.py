@@ -1,48 +1,67 @@
-"""Every engine on the workload: what it answers, and how long it takes for it.
+"""Every engine on a workload: what it answers, and how long it takes for it.
 
-What runs on one thread is timed by that thread's processor time, so that others on the machine do not count; several
+What runs on one thread is timed by that thread's processor time, so that others on the machine count little; several
 threads by the wall clock.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-from benchmarks.workload import FEE_PIPS, SPACING, START_TIME, Workload
-from simulator.engine import AnyPool, make_pool
+from benchmarks.peers import PEERS, Peer, question_of
+from benchmarks.workload import Workload
+from simulator.engine import AnyPool
+from simulator.events import LiquidityEvent
+from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 
-SDK = "@uniswap/v3-sdk"
-SDK_VERSION = "3.31.5"
-PEERS = Path(__file__).parent.parent / ".cache" / "peers"
-
-
-class Swapper(Protocol):
-    """Any pool with a clock and the contract's swap."""
-
-    timestamp: int
-
-    def swap(
-        self,
-        zero_for_one: bool,  # noqa: FBT001 the contract's own order
-        amount_specified: int,
-        sqrt_price_limit_x96: Any,
-        /,
-    ) -> tuple[int, int]: ...
+LIMITS = MAX_SQRT_RATIO - 1, MIN_SQRT_RATIO + 1  # of a rising and a falling swap without one
+WARM_RUNS = 2  # of a peer in one process; its best counts
+NATIVE_RUNS = 7  # of milliseconds each
+Amounts = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The amounts of every swap, the state at the end, and the seconds that the swaps alone took."""
+    """The amounts of every swap (None: it does not tell), the state at the end as far as it keeps one, the seconds.
 
-    amounts: list[tuple[int, int]]
+    The state is (sqrt_price_x96, tick, liquidity), with our own engines also both fee growths.
+    """
+
+    amounts: Sequence[Amounts]
     end: tuple[int, ...]
     seconds: float
+
+    def difference(self, truth: Answers) -> str | None:
+        """Return the first difference from another engine's answers, in as much as both give any."""
+        for index, (ours, theirs) in enumerate(zip(self.amounts, truth.amounts, strict=True)):
+            if any(a is not None and a != b for a, b in zip(ours, theirs, strict=True)):
+                return f"swap {index} gives {ours}, expected {theirs}"
+        expected = truth.end[: len(self.end)]
+        return None if self.end == expected else f"ends at {self.end}, expected {expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One contestant."""
+
+    name: str
+    title: str
+    run: Callable[[Workload], Answers]
+
+
+def all_engines() -> tuple[Engine, ...]:
+    """Return ours first, then the contract itself, then the peers."""
+    ours = (
+        Engine("native", "**native engine**", native),
+        Engine("native_calls", "native engine, a call from Python each", partial(one_by_one, "native")),
+        Engine("python", "Python engine", partial(one_by_one, "python")),
+        Engine("bytecode", "the contract's bytecode in revm", bytecode),
+    )
+    return (*ours, *(Engine(peer.name, peer.title, partial(ask, peer)) for peer in PEERS))
 
 
 def end_of(pool: AnyPool) -> tuple[int, ...]:
@@ -51,104 +70,59 @@ def end_of(pool: AnyPool) -> tuple[int, ...]:
     return (pool.sqrt_price_x96, pool.tick, pool.liquidity, *growths)
 
 
-def one_call_each(pool: Swapper, workload: Workload, limits: tuple[int | None, int | None] = (None, None)) -> Answers:
-    """Swap by swap through a pool's own verb; `limits` are passed to a rising and a falling swap."""
-    amounts = []
+def play(pool: Any, workload: Workload, limits: tuple[int | None, int | None] = (None, None)) -> Answers:
+    """Let everything happen on a pool, one call each; `limits` serve a rising and a falling swap that has none."""
+    amounts: list[Amounts] = []
     begin = time.thread_time()
-    for timestamp, call in workload.swaps:
+    for timestamp, event in workload.happened:
         pool.timestamp = timestamp
-        amounts.append(pool.swap(call.zero_for_one, call.amount_specified, limits[call.zero_for_one]))
+        if isinstance(event, LiquidityEvent):
+            verb = pool.mint if event.liquidity_delta > 0 else pool.burn
+            verb(0, event.tick_lower, event.tick_upper, abs(event.liquidity_delta))
+            continue
+        limit = event.sqrt_price_limit_x96 or limits[event.zero_for_one]
+        amounts.append(pool.swap(event.zero_for_one, event.amount_specified, limit))
     return Answers(amounts, (), time.thread_time() - begin)
 
 
-def python(workload: Workload) -> Answers:
-    """Run our engine in plain Python."""
-    return _own(workload, engine="python")
-
-
-def native_calls(workload: Workload) -> Answers:
-    """Run our engine in C, a call from Python for every swap."""
-    return _own(workload, engine="native")
-
-
-def _own(workload: Workload, *, engine: Any) -> Answers:
-    pool = make_pool(FEE_PIPS, SPACING, engine=engine)
-    workload.fill(pool)
-    answers = one_call_each(pool, workload)
+def one_by_one(engine: Any, workload: Workload) -> Answers:
+    """Run one of our engines, a call from Python for every event."""
+    pool = workload.pool(engine)
+    answers = play(pool, workload)
     return Answers(answers.amounts, end_of(pool), answers.seconds)
 
 
-def native_batch(workload: Workload, *, forks: int = 1, threads: int = 1, keep_amounts: bool = False) -> Answers:
-    """Run our engine in C, all swaps in one call, on forks of one pool; seconds are for all forks."""
+def native(workload: Workload) -> Answers:
+    """Run our engine in C, all events in one call; the best of a few runs."""
     from simulator.native.batch import EventBatch, run_events  # only where it was compiled
-    from simulator.native.pool import NativePool
 
-    base = NativePool(FEE_PIPS, SPACING)
-    workload.fill(base)
-    batch = EventBatch.of(workload.swaps)
-    pools = [base.copy() for _ in range(forks)]
-    clock = time.thread_time if threads == 1 else time.perf_counter
-    begin = clock()
-    runs = run_events(pools, batch, threads=threads, keep_amounts=keep_amounts)
-    seconds = clock() - begin
-    amounts = [runs[0].amounts_at(index) for index in range(len(batch))] if keep_amounts else []
-    return Answers(amounts, end_of(pools[-1]), seconds)
+    base = workload.pool("native")
+    batch = EventBatch.of(workload.happened)
+    pools: Any = [base.copy() for _ in range(NATIVE_RUNS)]
+    seconds = []
+    for pool in pools:
+        begin = time.thread_time()
+        run_events([pool], batch)
+        seconds.append(time.thread_time() - begin)
+    [checked] = run_events([base], batch, keep_amounts=True)  # type: ignore[list-item]  # it is a native pool
+    swaps = [i for i, (_, event) in enumerate(workload.happened) if not isinstance(event, LiquidityEvent)]
+    return Answers([checked.amounts_at(index) for index in swaps], end_of(pools[-1]), min(seconds))
 
 
 def bytecode(workload: Workload) -> Answers:
     """Run the published bytecode of the pool in revm. Raises ImportError where pyrevm is not installed."""
     from support.bytecode_pool import BytecodePool  # the harness of the differential fuzzer
 
-    from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
-
-    pool = BytecodePool(FEE_PIPS, SPACING)
-    pool.timestamp = START_TIME
-    pool.initialize(workload.sqrt_price_x96)
-    for position in workload.positions:
-        pool.mint(0, *position)
-    answers = one_call_each(pool, workload, (MAX_SQRT_RATIO - 1, MIN_SQRT_RATIO + 1))
+    pool = BytecodePool(workload.fee_pips, workload.tick_spacing)
+    workload.fill(pool)
+    answers = play(pool, workload, LIMITS)
     scalars = pool.scalars()
     names = ("sqrt_price_x96", "tick", "liquidity", "fee_growth_global_0_x128", "fee_growth_global_1_x128")
     return Answers(answers.amounts, tuple(scalars[name] for name in names), answers.seconds)
 
 
-def install_sdk() -> None:
-    """Fetch the TypeScript peer with npm. Raises OSError or CalledProcessError where there is no npm or no network."""
-    PEERS.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(PEERS), f"{SDK}@{SDK_VERSION}"]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def has_sdk() -> bool:
-    """Return whether the TypeScript peer is installed."""
-    return (PEERS / "node_modules" / SDK).exists()
-
-
-def typescript_sdk(workload: Workload) -> Answers:
-    """Run the quoting pool of Uniswap's own SDK in Node.js; it keeps no fee growth."""
-    pool = make_pool(FEE_PIPS, SPACING)
-    workload.fill(pool)
-    question = {
-        "fee": FEE_PIPS,
-        "sqrtPrice": str(pool.sqrt_price_x96),
-        "liquidity": str(pool.liquidity),
-        "tick": pool.tick,
-        "ticks": [[t, str(info.liquidity_gross), str(info.liquidity_net)] for t, info in sorted(pool.ticks.items())],
-        "swaps": [[call.zero_for_one, str(call.amount_specified)] for _, call in workload.swaps],
-    }
-    script = Path(__file__).parent / "v3_sdk.js"
-    done = subprocess.run(
-        ["node", str(script), str(PEERS / "node_modules")],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer = json.loads(done.stdout)
-    amounts = [(int(amount0), int(amount1)) for amount0, amount1 in answer["amounts"]]
-    return Answers(amounts, (int(answer["sqrtPrice"]), answer["tick"], int(answer["liquidity"])), answer["seconds"])
-
-
-def best_of(count: int, run: Callable[[], Answers]) -> Answers:
-    """Run several times and return the fastest, as least disturbed by others on the machine."""
-    return min((run() for _ in range(count)), key=lambda answers: answers.seconds)
+def ask(peer: Peer, workload: Workload) -> Answers:
+    """Run a peer in its own process. Raises OSError or subprocess.SubprocessError."""
+    told = peer.answer(question_of(workload.pool("python"), workload.happened, repeats=WARM_RUNS))
+    amounts = [tuple(None if amount is None else int(amount) for amount in pair) for pair in told["amounts"]]
+    return Answers(amounts, tuple(map(int, told["end"])), told["seconds"])  # type: ignore[arg-type]  # pairs

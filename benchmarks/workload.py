@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+from benchmarks.peers import Happening
 from protocol.units import Q96
 from simulator import records
-from simulator.engine import AnyPool, default_engine, make_pool
+from simulator.chain.seeding import opening_positions
+from simulator.engine import AnyPool, Engine, default_engine, make_pool
 from simulator.events import LiquidityEvent
 from simulator.recovery import RecoveredCall
-from simulator.snapshot import PoolSnapshot
 
 SEED = 20261121
 FEE_PIPS, SPACING = 3000, 60
@@ -19,28 +21,46 @@ START_TIME = 1_700_000_000
 Position = tuple[int, int, int]
 
 
+class Fillable(Protocol):
+    """What a workload needs of a pool to set it up."""
+
+    timestamp: int
+
+    def initialize(self, sqrt_price_x96: int, /) -> Any: ...
+
+    def mint(self, owner: Any, tick_lower: int, tick_upper: int, amount: int, /) -> tuple[int, int]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A pool by its positions (tick_lower, tick_upper, liquidity) and swaps, each with its block's time."""
+    """A pool by its positions (tick_lower, tick_upper, liquidity), and what happens on it, with each block's time."""
 
+    fee_pips: int
+    tick_spacing: int
+    start_time: int
     sqrt_price_x96: int
     positions: tuple[Position, ...]
-    swaps: tuple[tuple[int, RecoveredCall], ...]
+    happened: tuple[Happening, ...]
 
-    def fill(self, pool: AnyPool) -> None:
+    def fill(self, pool: Fillable) -> None:
         """Initialise a fresh pool and give it the positions."""
-        pool.timestamp = START_TIME
+        pool.timestamp = self.start_time
         pool.initialize(self.sqrt_price_x96)
         for position in self.positions:
             pool.mint(0, *position)
+
+    def pool(self, engine: Engine) -> AnyPool:
+        """Return the filled pool in one of our engines."""
+        pool = make_pool(self.fee_pips, self.tick_spacing, engine=engine)
+        self.fill(pool)
+        return pool
 
 
 def synthetic(swaps: int = SWAPS, seed: int = SEED) -> Workload:
     """Return the workload of a seed: 80 % exact input; 60 % tiny, 30 % medium, 10 % large; mean-reverting direction."""
     rng = random.Random(seed)
-    pool = make_pool(FEE_PIPS, SPACING, engine=default_engine())
-    workload = Workload(Q96 * 3, _positions(rng), ())
-    workload.fill(pool)
+    workload = Workload(FEE_PIPS, SPACING, START_TIME, Q96 * 3, _positions(rng), ())
+    pool = workload.pool(default_engine())
     start, time, calls = pool.tick, START_TIME, []
     for _ in range(swaps):
         falls = rng.random() < min(0.95, max(0.05, 0.5 + (pool.tick - start) / 3000))
@@ -49,7 +69,7 @@ def synthetic(swaps: int = SWAPS, seed: int = SEED) -> Workload:
         pool.timestamp = time
         pool.swap(call.zero_for_one, call.amount_specified, None)
         calls.append((time, call))
-    return Workload(workload.sqrt_price_x96, workload.positions, tuple(calls))
+    return replace(workload, happened=tuple(calls))
 
 
 def _positions(rng: random.Random) -> tuple[Position, ...]:
@@ -74,14 +94,16 @@ def _amount(rng: random.Random, pool: AnyPool, *, falls: bool) -> int:
     return amount if exact_in else -amount
 
 
-def recorded(name: str = "wbtc-weth-03") -> tuple[PoolSnapshot, list[tuple[int, RecoveredCall | LiquidityEvent]]]:
-    """Return a market's opening and everything that happened on it, with the block's time."""
+def recorded(name: str = "wbtc-weth-03") -> Workload:
+    """Return a real market: its opening as positions that explain it, and all that moved its price or liquidity."""
     record = records.load(name)
-    happened: list[tuple[int, RecoveredCall | LiquidityEvent]] = []
+    opening, happened = record.opening, list[Happening]()
     for block in record.blocks:
         for event, call in zip(block.events, block.calls, strict=True):
             if call is not None:
                 happened.append((block.timestamp, call))
-            elif isinstance(event, LiquidityEvent):
+            elif isinstance(event, LiquidityEvent) and event.liquidity_delta:
                 happened.append((block.timestamp, event))
-    return record.opening, happened
+    positions = tuple((*ticks, liquidity) for ticks, liquidity in opening_positions(record).items())
+    kind = opening.fee_pips, opening.tick_spacing, opening.timestamp, opening.sqrt_price_x96
+    return Workload(*kind, positions, tuple(happened))

@@ -28,7 +28,7 @@ _ZERO_ADDRESS = "0x" + "0" * 40
 
 @dataclass(frozen=True, slots=True)
 class OpeningPosition:
-    """A position to be minted when a recorded job's first round opens. Raw units."""
+    """A position that a virtual vault mints whenever a round opens. Raw units."""
 
     tick_lower: int
     tick_upper: int
@@ -38,7 +38,7 @@ class OpeningPosition:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The inventory of a virtual vault. `amount0` and `amount1` are the idle tokens, raw units."""
+    """The inventory of a virtual vault, which no chain knows. `amount0` and `amount1` are idle tokens, raw units."""
 
     amount0: int
     amount1: int
@@ -103,9 +103,10 @@ def validate_job(mapping: Mapping[str, Any]) -> Job:
         raise ConfigError(f"a job needs {missing[0]}")
     given = {name: value for name, value in mapping.items() if value is not None}
     feed: Feed = _choice(given, "feed", get_args(Feed), "chain")
+    is_virtual = feed == "recorded" or "opening" in given
     job = Job(
         job_id=_job_id(given["job_id"]),
-        sn_liquidity_manager_address=_address(given, "sn_liquidity_manager_address", zero_allowed=feed == "recorded"),
+        sn_liquidity_manager_address=_address(given, "sn_liquidity_manager_address", zero_allowed=is_virtual),
         pair_address=_address(given, "pair_address", zero_allowed=False),
         target=_choice(given, "target", get_args(Target), None),
         quote_token=_choice(given, "quote_token", get_args(TokenSide), None),
@@ -201,8 +202,8 @@ def _check_feed(job: Job) -> None:
             raise ConfigError("a job on a recorded feed needs record, the name of the recorded market")
         if job.opening is None:
             raise ConfigError("a job on a recorded feed needs opening, the inventory of its virtual vault")
-    elif job.record is not None or job.opening is not None:
-        raise ConfigError("record and opening belong to a recorded feed; a chain job reads its vault on chain")
+    elif job.record is not None:
+        raise ConfigError("record belongs to a recorded feed; a chain job reads its pool on chain")
 
 
 def _check_gas(job: Job) -> None:

@@ -36,6 +36,16 @@ async def add_predictions(tables: Tables, predictions: Iterable[Prediction]) -> 
         await tables.predictions.bulk_create(rows, ignore_conflicts=True)
 
 
+async def take_back(tables: Tables, round_id: RoundId, *, after_checkpoint: int) -> None:
+    """Delete what was asked, and planned on paper, at later checkpoints of an active round: their blocks are gone."""
+    row = await lock(tables, round_id)
+    if row.status != "active":
+        raise StoreError("only an active round takes answers back", round_id=round_id)
+    gone = {"round_id": round_id, "checkpoint_index__gt": after_checkpoint}
+    await tables.predictions.filter(**gone).delete()
+    await tables.live_executions.filter(**gone, mode="paper").delete()  # what may be on a chain is never forgotten
+
+
 async def void(tables: Tables, round_id: RoundId, reason: str, *, end_block: int | None, now: int) -> None:
     """End a round without a result: nobody's score moves. Voiding it again changes nothing."""
     row = await lock(tables, round_id)

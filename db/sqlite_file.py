@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +14,19 @@ from protocol.errors import ConfigError
 _MEMORY = ":memory:"
 
 
-def check(path: Path, *, create: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A database of ours: the table that each of its kind has, what to call it, and the command that makes one."""
+
+    marker: str
+    name: str
+    made_by: str
+
+
+JOBS = Kind(RECORDS, "Tideline's", "tideline jobs migrate")
+
+
+def check(path: Path, *, create: bool, kind: Kind = JOBS) -> None:
     """Raise ConfigError unless the file is ours or, with `create`, can be made. Blocks for as long as a disk does.
 
     Opening a database in WAL mode writes to it; somebody else's must not have been touched when it is refused.
@@ -23,7 +36,7 @@ def check(path: Path, *, create: bool) -> None:
     if path.is_dir():
         raise ConfigError(f"the database {path} is a directory")
     if not path.exists():
-        _check_folder(path, create=create)
+        _check_folder(path, create=create, kind=kind)
     mode = "rwc" if create else "rw"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=0)) as connection:
@@ -35,13 +48,13 @@ def check(path: Path, *, create: bool) -> None:
         why = "the file is not an SQLite database" if is_other else error
         raise ConfigError(f"cannot open the database {path}: {why}") from error
     tables = sorted(name for (name,) in rows)
-    if tables and RECORDS not in tables:
-        raise ConfigError(f"the database {path} is not Tideline's (it has a table {tables[0]}); choose another")
+    if tables and kind.marker not in tables:
+        raise ConfigError(f"the database {path} is not {kind.name} (it has a table {tables[0]}); choose another")
 
 
-def _check_folder(path: Path, *, create: bool) -> None:
+def _check_folder(path: Path, *, create: bool, kind: Kind) -> None:
     if not create:
-        raise ConfigError(f"there is no database {path}; create it with: tideline jobs migrate")
+        raise ConfigError(f"there is no database {path}; create it with: {kind.made_by}")
     # One level only: a whole missing path is more likely a mistyped one.
     if not path.parent.parent.is_dir():
         raise ConfigError(f"the folder {path.parent} of the database does not exist (sqlite:////x is absolute)")

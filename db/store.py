@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date
@@ -16,12 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no py.typed
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
 from tortoise.transactions import in_transaction
 
 from db import executions, jobs, postgres_client, results, rounds, schema, sqlite_client, sqlite_file, transactions
+from db.failures import DRIVER_FAILURES, one_line
 from db.job import Job
 from db.models import APP
 from db.records import (
@@ -50,17 +49,7 @@ _T = TypeVar("_T")
 
 BUSY_TIMEOUT_MS = 10_000
 
-# What the two databases and the layer above them raise. An overflow is sqlite3's word for an integer above 64 bits.
-_FAILURES = (
-    BaseORMException,
-    sqlite3.Error,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-    OverflowError,
-)
+_FAILURES = (BaseORMException, *DRIVER_FAILURES)
 
 
 def _now() -> int:
@@ -161,6 +150,10 @@ class Store:
     async def add_predictions(self, predictions: Iterable[Prediction]) -> None:
         """Write what was asked and answered; what is there already stays as it is."""
         await self._write(rounds.add_predictions, predictions)
+
+    async def take_back_answers(self, round_id: RoundId | str, *, after_checkpoint: int) -> None:
+        """Forget answers and paper intents of later checkpoints: the chain took back the blocks they were about."""
+        await self._write(rounds.take_back, RoundId(round_id), after_checkpoint=after_checkpoint)
 
     async def finish_round(self, result: RoundFinish, advance: Advance) -> bool:
         """Write a result with all that follows from it, in one transaction; False if it was there already.
@@ -350,18 +343,9 @@ class Store:
         try:
             return await asyncio.create_task(run(), context=self._scope.copy())
         except _FAILURES as error:
-            raise StoreError(_one_line(error), database=self._url.shown) from error
+            raise StoreError(one_line(error), database=self._url.shown) from error
 
     def _require_context(self) -> TortoiseContext:
         if self._context is None:
             raise StoreError("the database is closed", database=self._url.shown)
         return self._context
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if "database is locked" in text:
-        return "it is locked by another process; stop that one or try again"
-    if "file is not a database" in text:
-        return "the file is not an SQLite database"
-    return text

@@ -23,7 +23,8 @@ FLAGS = (
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
 )
-PLANTED = "tests/native/test_planted_native_bugs.py"  # what these compile is another library
+# What these compile is another library.
+OTHERS = ("tests/native/test_planted_native_bugs.py", "tests/native/test_sanitize.py", "tests/native/test_portable.py")
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
@@ -48,36 +49,35 @@ def runtime() -> str:
     return found.stdout.strip()
 
 
+def copy_to(where: Path) -> None:
+    """Copy the packages and their tests."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, where / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, where / name)
+
+
+def environment() -> dict[str, str]:
+    """Return what a program that loads the extension needs to be told."""
+    return {
+        "LD_PRELOAD" if sys.platform == "linux" else "DYLD_INSERT_LIBRARIES": runtime(),
+        # The interpreter keeps memory until it ends; its own allocator would hide accesses beyond an object.
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONMALLOC": "malloc",
+    }
+
+
 def main(arguments: list[str]) -> int:
     """Build and test in a scratch folder; returns pytest's exit code."""
     with tempfile.TemporaryDirectory() as scratch:
         where = Path(scratch)
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, where / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, where / name)
+        copy_to(where)
         build(where)
-        environment = os.environ | {
-            "LD_PRELOAD" if sys.platform == "linux" else "DYLD_INSERT_LIBRARIES": runtime(),
-            # The interpreter keeps memory until it ends; its own allocator would hide accesses beyond an object.
-            "ASAN_OPTIONS": "detect_leaks=0",
-            "PYTHONMALLOC": "malloc",
-        }
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "pytest",
-            "-p",
-            "no:xdist",
-            "tests/native",
-            "--deselect",
-            PLANTED,
-            *arguments,
-        ]
-        return subprocess.run(command, cwd=where, env=environment, check=False).returncode
+        left_out = [option for path in OTHERS for option in ("--deselect", path)]
+        tests = [sys.executable, "-P", "-m", "pytest", "-p", "no:xdist", "tests/native", *left_out, *arguments]
+        return subprocess.run(tests, cwd=where, env=os.environ | environment(), check=False).returncode
 
 
 if __name__ == "__main__":

@@ -76,10 +76,18 @@ PoolEvent: TypeAlias = SwapEvent | OtherEvent
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block as one pool sees it: its place in the chain and the pool's events in log order (often none)."""
+    """One block as one pool sees it: its place in the chain and the pool's events in log order (often none).
+
+    `own` are the log indices of what the round's own vault did: it happened to the real pool, not on anybody's fork.
+    """
 
     number: int
     block_hash: str
     parent_hash: str
     timestamp: int
     events: tuple[PoolEvent, ...]
+    own: tuple[int, ...] = ()
+
+    def is_own(self, event: PoolEvent) -> bool:
+        """Whether one of the events is the vault's own."""
+        return event.log_index in self.own

@@ -138,20 +138,19 @@ def canonical(value: Any) -> bytes:
 
 
 def block_to_json(block: Block) -> list[Any]:
-    """Return a block as a JSON array: number, hash, parent hash, timestamp, events."""
-    return [
-        block.number,
-        block.block_hash,
-        block.parent_hash,
-        block.timestamp,
-        [_event_to_json(e) for e in block.events],
-    ]
+    """Return a block as a JSON array: number, hash, parent hash, timestamp, events, and which are the vault's own where
+    some are.
+    """
+    own = [list(block.own)] if block.own else []
+    events = [_event_to_json(e) for e in block.events]
+    return [block.number, block.block_hash, block.parent_hash, block.timestamp, events, *own]
 
 
 def block_from_json(value: Sequence[Any]) -> Block:
     """Read what `block_to_json` wrote."""
-    number, block_hash, parent_hash, timestamp, events = value
-    return Block(number, block_hash, parent_hash, timestamp, tuple(_event_from_json(e) for e in events))
+    number, block_hash, parent_hash, timestamp, events, *own = value
+    read = tuple(_event_from_json(e) for e in events)
+    return Block(number, block_hash, parent_hash, timestamp, read, *(tuple(indices) for indices in own))
 
 
 def _event_to_json(event: PoolEvent) -> list[Any]:

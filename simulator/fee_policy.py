@@ -83,6 +83,5 @@ PANCAKE_V3 = ProtocolFeePolicy(
     initial=3200,
     initial_by_fee_pips=((100, 3300), (500, 3400)),
 )
-
 # fee_pips -> tick_spacing of the tiers that PancakeSwap's factory starts with.
 PANCAKE_V3_TIERS: Mapping[int, int] = MappingProxyType({100: 1, 500: 10, 2500: 50, 10_000: 200})

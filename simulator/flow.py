@@ -45,7 +45,7 @@ class Flow:
         """Return the calls behind a market's blocks.
 
         Parameters: blocks  the ones that follow the snapshot's, in order
-        Returns:    a flow that ends with the last of them
+        Returns:    a flow that ends with the last of them, without what the vault itself did
         Rounding:   none: every call reproduces its log exactly
         Raises:     Divergence where the blocks are not this pool's, SimulationError where one is missing
         Source:     design §4.3
@@ -53,6 +53,7 @@ class Flow:
         base = BaseFork(snapshot, engine=engine)
         found = []
         for block in blocks:
-            happenings = tuple(base.apply(block, event) for event in block.events)
+            applied = [(event, base.apply(block, event)) for event in block.events]
+            happenings = tuple(happening for event, happening in applied if not block.is_own(event))
             found.append(FlowBlock(block.number, block.timestamp, happenings))
         return cls(snapshot, tuple(found))

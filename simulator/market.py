@@ -7,6 +7,7 @@ from typing import Protocol
 
 from protocol.errors import SimulationError
 from simulator.events import Block
+from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
 
 
@@ -48,6 +49,10 @@ class Market(Protocol):
     @property
     def info(self) -> MarketInfo: ...
 
+    @property
+    def vault(self) -> VaultState | None:
+        """The real vault as it was at the last snapshot; None where the market knows of none."""
+
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, pinned by hash, with `length_blocks` unbroken blocks to follow.
 
@@ -59,6 +64,9 @@ class Market(Protocol):
 
         A market that can lose blocks raises Reorg when it has, and returns the block after the ancestor next time.
         """
+
+    async def settle(self) -> None:
+        """Return once the last block returned is not expected to be taken back. Raises as `next_block` does."""
 
     async def close(self) -> None:
         """Release what the market holds. Idempotent."""

@@ -180,7 +180,7 @@ def _net_swap(
 def _cost_of(fork: Fork, *, zero_for_one: bool, amount_out: int) -> int | None:
     """Return what buying exactly `amount_out` costs on the fork now, or None if the pool cannot sell so much."""
     try:
-        quote = fork.pool.quote(zero_for_one, -amount_out, None)
+        quote = fork.pool.quote(zero_for_one, -amount_out, partial=True)
     except PoolRevert:
         return None
     paid, received = (quote.amount0, -quote.amount1) if zero_for_one else (quote.amount1, -quote.amount0)

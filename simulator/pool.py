@@ -6,13 +6,12 @@ Every verb first computes its whole effect and then commits it, so a revert leav
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TypeAlias
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from protocol.errors import SimulationError
 from protocol.units import Q128
-from simulator.family import FEE_POLICIES, Family
-from simulator.fee_policy import PANCAKE_V3, UNISWAP_V3, ProtocolFeePolicy
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div
 from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256, to_int128
@@ -24,7 +23,8 @@ from simulator.math.tick import EMPTY_TICK, TickInfo, get_fee_growth_inside, tic
 from simulator.math.tick_math import get_tick_at_sqrt_ratio
 from simulator.pool_flash import compute_flash
 from simulator.pool_liquidity import LiquidityChange, compute_liquidity_change
-from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
+from simulator.pool_record import PoolRecord, record_of
+from simulator.pool_snapshot import policy_of, snapshot_of, tick_info
 from simulator.pool_state import (
     Storage,
     balances_after,
@@ -33,7 +33,7 @@ from simulator.pool_state import (
     oracle_state,
     write_observation,
 )
-from simulator.pool_swap import SwapQuote, commit_swap, compute_swap
+from simulator.pool_swap import SwapQuote, commit_swap, compute_swap, swap_quote
 from simulator.snapshot import PoolSnapshot
 
 __all__ = ["Pool", "PoolRevert", "PositionInfo", "PositionKey", "SwapQuote", "TickInfo"]
@@ -279,12 +279,18 @@ class Pool:
         self,
         zero_for_one: bool,  # noqa: FBT001 the same order as swap
         amount_specified: int,
-        sqrt_price_limit_x96: int | None,
+        sqrt_price_limit_x96: int | None = None,
+        *,
+        partial: bool = False,
     ) -> SwapQuote:
-        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does."""
+        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does.
+
+        Raises SimulationError for an amount beyond the liquidity, unless `partial` or a price limit allows for less.
+        """
         outcome = compute_swap(self, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
         balances_after(self, outcome.amount0, outcome.amount1)
-        return SwapQuote(outcome.amount0, outcome.amount1, outcome.sqrt_price_x96, outcome.tick, outcome.liquidity)
+        asked = amount_specified, sqrt_price_limit_x96
+        return swap_quote(outcome[:5], *asked, zero_for_one=zero_for_one, partial=partial)
 
     def fee_growth_inside(self, tick_lower: int, tick_upper: int) -> tuple[int, int]:
         """Return the fee growth per unit of liquidity inside a range, Q128 modulo 2**256."""
@@ -313,11 +319,7 @@ class Pool:
 
         A Slipstream pool is another class's (`simulator.slipstream_snapshot`).
         """
-        check_snapshot(snapshot)
-        fee_policy = FEE_POLICIES.get(snapshot.family)
-        if fee_policy is None:
-            raise SimulationError(f"no {snapshot.family} pool fits here", pool=snapshot.pair_address)
-        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, fee_policy)
+        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, policy_of(snapshot))
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
         pool.tick = snapshot.tick  # one below the price's own tick after a fall that ended exactly on it
@@ -325,9 +327,7 @@ class Pool:
         pool.fee_growth_global_0_x128 = snapshot.fee_growth_global_0_x128
         pool.fee_growth_global_1_x128 = snapshot.fee_growth_global_1_x128
         pool.fee_protocol = snapshot.fee_protocol
-        for tick, state in snapshot.ticks:
-            pool.ticks[tick] = tick_info(state)
-            tick_bitmap.flip_tick(pool.tick_bitmap, tick, pool.tick_spacing)
+        pool._set_ticks((tick, tick_info(state)) for tick, state in snapshot.ticks)
         pool.knows_balances = False
         return pool
 
@@ -335,29 +335,43 @@ class Pool:
         self, *, chain_id: int, pair_address: str, block_number: int, block_hash: str, timestamp: int
     ) -> PoolSnapshot:
         """Return the pool frozen at a block; positions, protocol fees, oracle and balances are not part of it."""
-        return PoolSnapshot(
-            chain_id=chain_id,
-            pair_address=pair_address,
-            block_number=block_number,
-            block_hash=block_hash,
-            timestamp=timestamp,
-            fee_pips=self.fee_pips,
-            tick_spacing=self.tick_spacing,
-            sqrt_price_x96=self.sqrt_price_x96,
-            tick=self.tick,
-            liquidity=self.liquidity,
-            fee_growth_global_0_x128=self.fee_growth_global_0_x128,
-            fee_growth_global_1_x128=self.fee_growth_global_1_x128,
-            fee_protocol=self.fee_protocol,
-            ticks=tick_states(self.ticks),
-            family=Family.PANCAKE_V3 if self.fee_policy == PANCAKE_V3 else Family.UNISWAP_V3,
-        )
+        return snapshot_of(self, (chain_id, pair_address, block_number, block_hash, timestamp))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole pool, positions and oracle included, as JSON-ready values with a digest."""
+        return record_of(self).to_json()
+
+    def digest(self) -> str:
+        """Return the sha256 of what `to_json` returns: the same for two pools in the same state, on either engine."""
+        return record_of(self).digest()
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Pool:
+        """Return the pool that `to_json` of either engine wrote. Raises SimulationError."""
+        return cls.from_record(PoolRecord.from_json(value))
+
+    @classmethod
+    def from_record(cls, record: PoolRecord) -> Pool:
+        """Return the pool of a record, which is taken to agree with itself."""
+        pool = cls(record.fee_pips, record.tick_spacing, record.fee_policy)
+        pool.knows_balances = record.knows_balances
+        for name, value in record.scalars.items():
+            setattr(pool, name, value)
+        pool.observations.extend(record.observations)
+        pool._set_ticks(record.ticks)
+        pool.positions.update(record.positions)
+        return pool
 
     # --- Compute, then commit ---------------------------------------------------------------------------------------
 
     def _require_unlocked(self) -> None:
         if self.sqrt_price_x96 == 0:
             raise PoolRevert("LOK")
+
+    def _set_ticks(self, ticks: Iterable[tuple[int, TickInfo]]) -> None:
+        self.ticks.update(ticks)
+        for tick in self.ticks:
+            tick_bitmap.flip_tick(self.tick_bitmap, tick, self.tick_spacing)
 
     def _commit_balances(self, change0: int, change1: int) -> None:
         self.balance0, self.balance1 = balances_after(self, change0, change1)

@@ -8,7 +8,7 @@ from simulator.math.integers import to_int128
 from simulator.math.liquidity_math import add_delta
 from simulator.math.position import PositionInfo
 from simulator.math.position import update as update_position
-from simulator.math.revert import PoolRevert
+from simulator.math.revert import OFF_SPACING, PoolRevert
 from simulator.math.sqrt_price_math import get_amount0_delta_signed, get_amount1_delta_signed
 from simulator.math.tick import TickInfo, check_ticks, get_fee_growth_inside
 from simulator.math.tick import update as update_tick
@@ -80,7 +80,7 @@ def _tick_changes(pool: PoolState, tick_lower: int, tick_upper: int, liquidity_d
         changes.append(TickChange(tick, info, flipped))
     # TickBitmap.flipTick refuses a tick off the spacing, and such a tick can only ever be fresh.
     if any(change.flipped and change.tick % pool.tick_spacing for change in changes):
-        raise PoolRevert
+        raise PoolRevert("", OFF_SPACING)
     return tuple(changes)
 
 

@@ -24,13 +24,18 @@ from simulator.pool_state import PoolState, accumulators, check_unsigned, write_
 
 @dataclass(frozen=True, slots=True)
 class SwapQuote:
-    """What a swap would return and where it would leave the pool. Positive amounts are paid to the pool."""
+    """What a swap would return and where it would leave the pool. Positive amounts are paid to the pool.
+
+    `amount_remaining` is what of the amount specified was not swapped, with its sign: 0 unless the price limit or the
+    end of the liquidity came first.
+    """
 
     amount0: int
     amount1: int
     sqrt_price_x96: int
     tick: int
     liquidity: int
+    amount_remaining: int = 0
 
 
 class SwapOutcome(NamedTuple):
@@ -47,6 +52,33 @@ class SwapOutcome(NamedTuple):
     fee_growth_global_x128: int
     protocol_fee: int
     crossed: list[tuple[int, TickInfo]]
+
+
+def swap_quote(
+    reached: tuple[int, int, int, int, int],
+    amount_specified: int,
+    sqrt_price_limit_x96: int | None,
+    *,
+    zero_for_one: bool,
+    partial: bool,
+) -> SwapQuote:
+    """Return the quote of a swap that was computed.
+
+    Parameters: reached  the first five fields of SwapOutcome   ·   partial  a swap that ends early is an answer
+                otherwise as for the swap
+    Returns:    the quote with what remains   ·   Rounding: none
+    Raises:     SimulationError if the amount is beyond the liquidity, unless `partial` or a price limit allows for it
+    Source:     v3-core UniswapV3Pool.swap returns what was used; v3-periphery Quoter refuses less than was asked for
+    """
+    used = reached[0] if zero_for_one == (amount_specified > 0) else reached[1]
+    remaining = amount_specified - used
+    if remaining and sqrt_price_limit_x96 is None and not partial:
+        raise SimulationError(
+            "the amount is beyond the pool's liquidity; give a price limit, or ask for partial quotes",
+            amount_specified=amount_specified,
+            most=used,
+        )
+    return SwapQuote(*reached, remaining)
 
 
 class SwapTerms(Protocol):

@@ -116,6 +116,13 @@ class RecordedMarket:
         """The number of the last block that happened."""
         return self._at + self._lap * self._record.length_blocks
 
+    @property
+    def vault(self) -> None:
+        """Nobody: on a record the vault is virtual."""
+
+    async def settle(self) -> None:
+        """Return at once: what was recorded stays."""
+
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, having gone to the next lap if this one has too few blocks left.
 

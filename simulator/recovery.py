@@ -233,7 +233,7 @@ def _lands(quote: SwapQuote, event: SwapEvent) -> bool:
 def _quote(pool: AnyPool, call: RecoveredCall) -> SwapQuote | None:
     """Return what a call would do, None where it would revert: an event may claim any price and any amount."""
     try:
-        return pool.quote(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
+        return pool.quote(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96, partial=True)
     except PoolRevert:
         return None
 

@@ -185,6 +185,8 @@ class Round:
         self._mark_if_due(block)
         for event in block.events:
             happening = self._base.apply(block, event)
+            if block.is_own(event):
+                continue  # the forks hold what the opening portfolio and the plans became instead (design §4.3)
             try:
                 self._benchmark.fork.apply_foreign(happening, block.timestamp)
             except PoolRevert as revert:

@@ -1,8 +1,6 @@
 """A Slipstream pool (Aerodrome on Base) in plain Python integers: a V3 pool whose liquidity can be staked.
 
-Price, ticks, positions and oracle are those of a V3 pool, and one does that work here. Around it lie the four things
-that Slipstream adds: a fee that may follow the price, a gauge that takes the fees of staked liquidity and a levy on the
-others', staked liquidity by tick, and emissions to those who stake.
+Added are a fee that may follow the price, a gauge that takes fees and a levy, stakes by tick, and emissions on them.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from simulator.math.tick import check_ticks
 from simulator.pool import Pool, PositionKey
 from simulator.pool_flash import compute_flash
 from simulator.pool_state import Storage, balances_after, check_unsigned
-from simulator.pool_swap import SwapOutcome, SwapQuote, commit_swap, compute_swap
+from simulator.pool_swap import SwapOutcome, SwapQuote, commit_swap, compute_swap, swap_quote
 from simulator.slipstream_fee import DEFAULT_UNSTAKED_FEE_PIPS, MAX_SWAP_FEE_PIPS, MAX_TICK_SPACING, DynamicFee
 from simulator.slipstream_fields import KeptBy
 from simulator.slipstream_reward import Rewards, sync_reward, update_rewards_growth_global
@@ -336,12 +334,16 @@ class CLPool:
         self,
         zero_for_one: bool,  # noqa: FBT001 the same order as swap
         amount_specified: int,
-        sqrt_price_limit_x96: int | None,
+        sqrt_price_limit_x96: int | None = None,
+        *,
+        partial: bool = False,
     ) -> SwapQuote:
-        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does."""
+        """Return what `swap` would do, as `Pool.quote` does."""
         outcome, _ = self._compute_swap(amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
         balances_after(self._core, outcome.amount0, outcome.amount1)
-        return SwapQuote(outcome.amount0, outcome.amount1, outcome.sqrt_price_x96, outcome.tick, outcome.liquidity)
+        return swap_quote(
+            outcome[:5], amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one, partial=partial
+        )
 
     def fee_growth_inside(self, tick_lower: int, tick_upper: int) -> tuple[int, int]:
         """Return the fee growth per unit of unstaked liquidity inside a range, Q128 modulo 2**256."""
@@ -365,9 +367,7 @@ class CLPool:
 
     # --- Compute, then commit ---------------------------------------------------------------------------------------
 
-    def _compute_swap(
-        self, amount_specified: int, limit_x96: int | None, *, zero_for_one: bool
-    ) -> tuple[SwapOutcome, StakedSwap]:
+    def _compute_swap(self, amount: int, limit: int | None, *, zero_for_one: bool) -> tuple[SwapOutcome, StakedSwap]:
         terms = StakedSwap(
             fee_pips=self.fee_pips,
             unstaked_fee_pips=self.unstaked_fee_pips,
@@ -376,7 +376,7 @@ class CLPool:
             rewards=self._rewards,
             time=self.timestamp & MASK_32,
         )
-        return compute_swap(self._core, amount_specified, limit_x96, zero_for_one=zero_for_one, terms=terms), terms
+        return compute_swap(self._core, amount, limit, zero_for_one=zero_for_one, terms=terms), terms
 
     def _rewards_now(self) -> Rewards:
         return update_rewards_growth_global(self._rewards, self.timestamp & MASK_32, self.staked_liquidity)

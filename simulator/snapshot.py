@@ -53,10 +53,11 @@ class PoolSnapshot:
         numbers = [tick for tick, _ in self.ticks]
         if any(b <= a for a, b in itertools.pairwise(numbers)):
             raise SimulationError("snapshot ticks are not strictly ascending", **where)
-        if any(tick % self.tick_spacing for tick in numbers):
-            raise SimulationError("snapshot has a tick off the spacing", **where)
-        if any(state.liquidity_gross <= 0 for _, state in self.ticks):
-            raise SimulationError("snapshot has an initialised tick without liquidity", **where)
+        for tick, state in self.ticks:
+            if tick % self.tick_spacing:
+                raise SimulationError(f"snapshot's tick {tick} is off the spacing of {self.tick_spacing}", **where)
+            if state.liquidity_gross <= 0:
+                raise SimulationError(f"snapshot's tick {tick} is initialised without liquidity", **where)
         total = sum(state.liquidity_net for _, state in self.ticks)
         if total != 0:
             raise SimulationError(f"snapshot's sum of liquidity_net is {total}, expected 0", **where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ DEFAULT_OPERATIONS = 24_000
 DEFAULT_SEED = 20210505
 
 # pyrevm is published for Python up to 3.12; without it nothing can be run on the bytecode.
-collect_ignore_glob = [] if importlib.util.find_spec("pyrevm") else ["fuzz/*", "simulator/test_gas.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("pyrevm") else ["fuzz/*", "vault/*", "simulator/test_gas.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +53,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out, on the native engine, the families that only the Python engine knows."""
-    of_python = collection_path.name.startswith(("test_slipstream", "test_fee_policy", "test_famil"))
+    of_python = collection_path.name.startswith(("test_slipstream", "test_famil"))
     return True if of_python and config.option.engine == "native" else None
 
 
@@ -69,3 +70,11 @@ def fuzz_seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def fuzz_operations(request: pytest.FixtureRequest) -> int:
     return int(request.config.option.fuzz_operations)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody uses now, for a node that must come back where it was."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

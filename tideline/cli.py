@@ -13,13 +13,14 @@ import click
 from protocol.errors import ConfigError, StoreError, TidelineError
 
 COMMANDS = {
-    "up": "run the whole loop: a validator, four miners, two real recorded markets",
+    "up": "run the whole loop: a validator, four miners, two real markets",
     "validator": "run a validator",
     "miner": "run the reference miner",
     "allocate": "spread capital over the pools of one pair",
     "jobs": "add, list, pause, resume and remove jobs",
     "leaderboard": "who is best at which job, and how sure that is",
     "devnet": "run a private chain on which a real pool trades as it did",
+    "index": "keep a pool's events in a database of their own",
     "replay": "replay a file of recorded events through the exact engine",
     "evidence": "recompute a round's scores from its evidence",
 }
@@ -67,6 +68,7 @@ def group() -> None:
       tideline evidence verify usdc-weth-evaluation-1
       tideline replay usdc-weth-005
       tideline devnet
+      tideline index --pool 0xd0b53D9277642d899DF5C87A3966A349A798F224 --rpc $RPC --from-block 35000000 --follow
     """
 
 

@@ -17,6 +17,7 @@ from validator.progress import (
     ProgressEvent,
     RoundClosed,
     RoundOpened,
+    RoundRewound,
     RoundVoided,
     Trouble,
     WeightsWritten,
@@ -73,6 +74,8 @@ class Console:
             case RoundVoided(job_id, round_id, reason):
                 self.tally.voided += 1
                 self._line(job_id, f"{round_id} is inconclusive, nobody is scored: {reason}")
+            case RoundRewound(job_id, round_id, block, depth):
+                self._line(job_id, f"{round_id} goes on from block {block}: the chain took back {depth} blocks")
             case IntentStored():
                 self.tally.intents += 1
                 verdict = "allowed" if event.is_allowed else f"refused: {event.reason}"
@@ -82,6 +85,10 @@ class Console:
                 self._weights(event)
             case Trouble(message):
                 self._line("validator", message)
+
+    def note(self, subject: str, text: str) -> None:
+        """Say something that is no fact of a round."""
+        self._line(subject, text)
 
     def _opened(self, event: RoundOpened) -> None:
         if self._detail:

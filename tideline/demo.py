@@ -1,8 +1,8 @@
-"""The demonstration: two real recorded markets, one job on each, four miners."""
+"""The demonstration: two real markets, one job on each, four miners."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from db.job import Job, validate_job
@@ -36,10 +36,49 @@ DEMO_MINERS = (
 )
 
 
-def demo_jobs() -> tuple[Job, ...]:
+@dataclass(frozen=True, slots=True)
+class DemoDevnet:
+    """The private chain that plays a record. A devnet has the same addresses at every start."""
+
+    record: str
+    chain_id: int
+    pool: str
+
+    def market_settings(self) -> dict[str, Any]:
+        """Return the settings that put a job on it."""
+        return {"feed": "chain", "record": None, "chain_id": self.chain_id, "pair_address": self.pool}
+
+
+DEMO_DEVNETS = {
+    net.record: net
+    for net in (
+        DemoDevnet("usdc-weth-005", 31337, "0x6562a3Fb2bf11FE1B48dA606624e56018E1Ae3c0"),
+        DemoDevnet("wbtc-weth-03", 31338, "0x8B77858C7C8b8E7194Dbde1CC40d8C126Fea79AA"),
+    )
+}
+
+
+def market_settings(job: Job) -> dict[str, Any]:
+    """Return the settings of a job that say on which market it plays."""
+    return {"feed": job.feed, "record": job.record, "chain_id": job.chain_id, "pair_address": job.pair_address}
+
+
+def devnet_of(job: Job) -> DemoDevnet | None:
+    """Return the devnet on which a job plays; None where it plays on another market."""
+    return next((net for net in DEMO_DEVNETS.values() if market_settings(job) == net.market_settings()), None)
+
+
+def demo_jobs(*, on_devnet: bool = False) -> tuple[Job, ...]:
     """Return the two jobs: grow the value of USDC and WETH in USDC, and grow an inventory of WBTC and WETH at its own
     ratio.
     """
+    jobs = _recorded_jobs()
+    if not on_devnet:
+        return jobs
+    return tuple(replace(job, **DEMO_DEVNETS[job.record].market_settings()) for job in jobs if job.record)
+
+
+def _recorded_jobs() -> tuple[Job, ...]:
     common: dict[str, Any] = {
         "sn_liquidity_manager_address": NOBODY,
         "chain_id": 1,

@@ -17,6 +17,7 @@ from protocol.signing import keypair_from_uri
 from protocol.subtensor import ChainEndpoint
 from simulator.events import Block
 from simulator.market import Market, MarketInfo
+from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import DEMO_OWNER_URI, DemoMiner
 from tideline.embedded_chain import SubnetRules
@@ -119,6 +120,11 @@ class ClockedMarket:
         """What never changes about the market."""
         return self._market.info
 
+    @property
+    def vault(self) -> VaultState | None:
+        """The real vault, where the market reads one."""
+        return self._market.vault
+
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, once the chain has moved with it."""
         snapshot = await self._market.open_round(length_blocks)
@@ -130,6 +136,10 @@ class ClockedMarket:
         block = await self._market.next_block()
         await self._clock.report(self._name, block.timestamp)
         return block
+
+    async def settle(self) -> None:
+        """Return once the last block stands."""
+        await self._market.settle()
 
     async def close(self) -> None:
         """Release the market."""

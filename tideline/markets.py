@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from db.job import Job
@@ -9,6 +10,7 @@ from protocol.errors import ConfigError
 from simulator import records
 from simulator.market import Market
 from simulator.recorded import RecordedMarket
+from tideline.chains import ChainAccess
 from validator import job_settings
 
 
@@ -27,10 +29,28 @@ def check_playable(job: Job) -> None:
         )
 
 
-def open_market(job: Job, resume_after: int | None, speed: Fraction | None) -> Market:
-    """Return the job's market, a recorded one continuing after the block `resume_after`."""
-    if job.feed != "recorded" or job.record is None:
+async def open_market(
+    job: Job, resume_after: int | None, speed: Fraction | None, chains: Mapping[int, ChainAccess]
+) -> Market:
+    """Return the job's market: its record, continuing after the block `resume_after`, or its pool on its chain."""
+    if job.feed == "recorded" and job.record is not None:
+        return RecordedMarket(records.load(job.record), speed=speed, start_block=resume_after)
+    access = chains.get(job.chain_id)
+    if access is None:
         raise ConfigError(
-            f"job {job.job_id} reads a chain feed, which this version does not have; register it with --feed recorded"
+            f"job {job.job_id} is on chain {job.chain_id}, of which no node is known; give --rpc {job.chain_id}=URL"
         )
-    return RecordedMarket(records.load(job.record), speed=speed, start_block=resume_after)
+    # A second to import, which only those who read a chain should wait for.
+    from simulator.chain.endpoints import Endpoints
+    from simulator.chain.market import ChainMarket, ChainSettings
+    from simulator.chain.snapshot import VaultQuery
+
+    endpoints = Endpoints.over_http(access.urls, chain_id=job.chain_id, quorum=access.quorum)
+    vault = None if job.opening is not None else VaultQuery(job.sn_liquidity_manager_address, access.manager)
+    try:
+        return await ChainMarket.connect(
+            endpoints, job.pair_address, ChainSettings(block_time_s=access.block_time_s), vault=vault
+        )
+    except BaseException:
+        await endpoints.close()
+        raise

@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from db.job import Job
@@ -19,15 +19,25 @@ from protocol.units import Hotkey, JobId, RoundId
 from simulator.engine import Engine, default_engine
 from simulator.evidence import canonical
 from simulator.gas import DEFAULT_GAS_TABLE
-from simulator.market import Market
+from simulator.market import Market, Reorg
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import AnswerNote
 from simulator.round import Ask
 from simulator.valuation import QuoteToken, Target
 from validator import job_settings
 from validator.ports import Guard, Miners, Roster
-from validator.progress import Asked, IntentStored, Observer, RoundClosed, RoundOpened, RoundVoided
+from validator.progress import (
+    Asked,
+    IntentStored,
+    Observer,
+    RoundClosed,
+    RoundOpened,
+    RoundRewound,
+    RoundVoided,
+    Trouble,
+)
 from validator.reputation import PARTICIPATION_WINDOW_DAYS, advance, is_eligible_for_live
+from validator.rewind import rewind
 from validator.round_run import FinishedRound, RoundRun
 from validator.transport import MinerEndpoint
 from validator.winner import pick_round_winner
@@ -35,6 +45,7 @@ from validator.winner import pick_round_winner
 _log = logging.getLogger(__name__)
 
 PAPER = "paper"
+MOST_REWINDS = 16  # a round: each asks the miners again, and a chain that changes so often settles nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +80,14 @@ class JobRunner:
         self._context = context
         self._max_rounds = max_rounds
         self._played = 0
+        self._told = ""  # why no round could be opened, last
 
     async def run(self) -> bool:
         """Play rounds; return True once as many are played as wanted, False when the job was paused or removed.
 
         A round that fails through no miner's fault is voided and the next one begins. Raises ConfigError when the
-        job's settings cannot be played at all, StoreError when the database fails.
+        job's settings cannot be played at all, StoreError when the database fails, SimulationError when no round can
+        open on what the market is.
         """
         while self._max_rounds is None or self._played < self._max_rounds:
             job = await self._context.store.get_job(self._job_id)
@@ -87,17 +100,43 @@ class JobRunner:
         period: _Period | None = None
         try:
             period = await self._open(job)
-            while not all(run.engine.is_finished for run in period.runs):
-                await self._answer_asks(job, period)
-                block = await self._market.next_block()
-                for run in period.runs:
-                    run.advance(block)
-                await asyncio.sleep(0)  # a market at full speed must not starve the other jobs
+            self._told = ""
+            rewound = 0
+            while True:
+                try:
+                    await self._stream(job, period)
+                    break
+                except Reorg as reorg:
+                    rewound += 1
+                    if rewound > MOST_REWINDS:
+                        raise
+                    period = await self._rewind(period, reorg)
             for run in period.runs:
                 await self._close(run, period)
             self._played += 1
         except (SimulationError, ChainError) as error:
             await self._void(job, period, error)
+
+    async def _stream(self, job: Job, period: _Period) -> None:
+        """Play the period's blocks to the last, until that one stands. Raises Reorg when the chain took some back."""
+        while not all(run.engine.is_finished for run in period.runs):
+            await self._answer_asks(job, period)
+            block = await self._market.next_block()
+            for run in period.runs:
+                run.advance(block)
+            await asyncio.sleep(0)  # a market at full speed must not starve the other jobs
+        await self._market.settle()
+
+    async def _rewind(self, period: _Period, reorg: Reorg) -> _Period:
+        """Return the period as it stood at the common ancestor; what was stored about blocks that are gone goes too."""
+        rewound = [
+            await asyncio.to_thread(rewind, run, reorg.ancestor_number, reorg.ancestor_hash) for run in period.runs
+        ]
+        for run, last_checkpoint in ((r.run, r.last_checkpoint) for r in rewound):
+            opening = run.opening
+            await self._context.store.take_back_answers(opening.round_id, after_checkpoint=last_checkpoint)
+            self._context.observe(RoundRewound(opening.job_id, opening.round_id, reorg.ancestor_number, reorg.depth))
+        return replace(period, runs=tuple(r.run for r in rewound))
 
     async def _open(self, job: Job) -> _Period:
         context = self._context
@@ -108,7 +147,7 @@ class JobRunner:
         combined = {e.hotkey: _combined(reputations.get(e.hotkey), e) for e, _ in seats}
         today = datetime.fromtimestamp(snapshot.timestamp, UTC).date()
         live = await self._eligible_for_live(job, seats, combined, today)
-        vault = job_settings.vault(job, snapshot)
+        vault = job_settings.vault(job, snapshot, self._market.vault)
 
         async def opening(round_type: str, entrants: tuple[Entrant, ...]) -> RoundOpening:
             number = await context.store.next_round_number(
@@ -273,8 +312,16 @@ class JobRunner:
         )
 
     async def _void(self, job: Job, period: _Period | None, error: SimulationError | ChainError) -> None:
-        """Close the period's rounds as inconclusive: nobody is touched. Then wait a little."""
+        """Close the period's rounds as inconclusive: nobody is touched. Then wait a little.
+
+        Raises the error itself where no round could be opened on what the market is and holds.
+        """
         _log.error("job %s: %s", job.job_id, error)
+        if period is None and isinstance(error, SimulationError):
+            raise error  # what was learnt when the market was opened may be wrong: the supervisor opens it anew
+        if period is None and self._told != str(error):
+            self._told = str(error)
+            self._context.observe(Trouble(f"job {job.job_id} can open no round and tries again: {error}"))
         for run in period.runs if period is not None else ():
             await self._context.store.void_round(
                 RoundId(run.opening.round_id), str(error), end_block=run.engine.block_number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from db.job import Job
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, SimulationError
 from simulator.fork import Inventory, virtual_vault
 from simulator.gas import GasTable
 from simulator.ledger import GasPolicy
@@ -28,12 +28,16 @@ def schedule(job: Job, market: MarketInfo) -> Schedule:
     )
 
 
-def vault(job: Job, snapshot: PoolSnapshot) -> VaultState:
-    """Return the vault as the round opens: on a recorded market the virtual one that the job describes."""
+def vault(job: Job, snapshot: PoolSnapshot, on_chain: VaultState | None) -> VaultState:
+    """Return the vault as the round opens: the virtual one that the job describes, else the real one as it was read."""
     if job.opening is None:
-        raise ConfigError(
-            f"job {job.job_id} reads its vault on chain, which its feed does not reach; give it an opening"
-        )
+        if on_chain is None:
+            raise ConfigError(
+                f"job {job.job_id} reads its vault on chain, which its feed does not reach; give it an opening"
+            )
+        if not on_chain.positions and on_chain.idle0 == on_chain.idle1 == 0:
+            raise SimulationError("the vault is empty: nothing can be scored", vault=job.sn_liquidity_manager_address)
+        return on_chain
     positions = tuple((Range(p.tick_lower, p.tick_upper), p.amount0, p.amount1) for p in job.opening.positions)
     inventory = Inventory(
         job.opening.amount0 + sum(p[1] for p in positions),

@@ -63,6 +63,16 @@ class RoundVoided:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundRewound:
+    """The chain took blocks back: a round stands again where the old and the new chain part."""
+
+    job_id: str
+    round_id: str
+    block: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class IntentStored:
     """A live round's plan passed or failed the guards and was stored."""
 
@@ -92,7 +102,9 @@ class Trouble:
     message: str
 
 
-ProgressEvent: TypeAlias = RoundOpened | Asked | RoundClosed | RoundVoided | IntentStored | WeightsWritten | Trouble
+ProgressEvent: TypeAlias = (
+    RoundOpened | Asked | RoundClosed | RoundVoided | RoundRewound | IntentStored | WeightsWritten | Trouble
+)
 
 
 class Observer(Protocol):

@@ -17,11 +17,12 @@ from protocol.errors import ConfigError, StoreError, TidelineError
 from protocol.units import JobId
 from simulator.events import Block
 from simulator.market import Market, MarketInfo
+from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
 from validator.job_runner import JobRunner, RunnerContext
 from validator.leases import JobLeases
 from validator.ports import MarketSource
-from validator.progress import ProgressEvent, RoundClosed, Trouble
+from validator.progress import ProgressEvent, RoundClosed, RoundOpened, Trouble
 
 _log = logging.getLogger(__name__)
 
@@ -162,6 +163,8 @@ class ValidatorService:
         return None if limit is None else max(0, limit - self._played[job_id])
 
     def _count(self, event: ProgressEvent) -> None:
+        if isinstance(event, RoundOpened):
+            self._told.pop(f"stopped {event.job_id}", None)
         if isinstance(event, RoundClosed) and event.round_type == "evaluation":
             self._played[JobId(event.job_id)] += 1
         self._observe(event)
@@ -195,7 +198,7 @@ class ValidatorService:
             await self._void_open_rounds(job_id, reason)
         except StoreError as error:  # tried again before anything else is played
             _log.error("job %s: its round could not be closed: %s", job_id, error)
-        self._observe(Trouble(f"job {job_id} stopped and is tried again: {reason}"))
+        self._tell_once(f"stopped {job_id}", f"job {job_id} stopped and is tried again: {reason}")
         await asyncio.sleep(self._settings.restart_s)
 
     async def _play(self, job_id: JobId, *, resume: bool) -> bool:
@@ -245,6 +248,11 @@ class _OpenedMarket:
         """What never changes about the market."""
         return self._market.info
 
+    @property
+    def vault(self) -> VaultState | None:
+        """The real vault, where the market reads one."""
+        return self._market.vault
+
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head."""
         job = await self._store.get_job(self._job.job_id)
@@ -257,6 +265,10 @@ class _OpenedMarket:
     async def next_block(self) -> Block:
         """Return the next block."""
         return await self._market.next_block()
+
+    async def settle(self) -> None:
+        """Return once the last block stands."""
+        await self._market.settle()
 
     async def close(self) -> None:
         """Release the market."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from simulator.chain.abi import keccak256, read_hash, read_log, read_quantity, topics_of
+from simulator.chain.abi import (
+    address_of,
+    keccak256,
+    read_hash,
+    read_log,
+    read_quantity,
+    read_words,
+    topics_of,
+)
 from simulator.chain.rpc import BadAnswer, Request
-from simulator.events import PoolEvent
+from simulator.events import FlashEvent, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.family import Family
 
 T = TypeVar("T")
@@ -65,15 +73,32 @@ def read_header(value: Any) -> Header:
     )
 
 
-def events_request(
-    header: Header, pair_address: str, family: Family = Family.UNISWAP_V3
-) -> Request[tuple[PoolEvent, ...]]:
-    """Ask for a pool's events in one block, by its hash, in log order."""
+@dataclass(frozen=True, slots=True)
+class PoolLog:
+    """An event and whom its log names, in lower case: the owner of liquidity, or the sender and the recipient."""
 
-    def read(log: dict[str, Any]) -> PoolEvent | None:
-        return read_log(log, pair_address=pair_address, block_number=header.number, family=family)
+    event: PoolEvent
+    parties: tuple[str, ...]
+
+
+def pool_logs_request(
+    header: Header, pair_address: str, family: Family = Family.UNISWAP_V3
+) -> Request[tuple[PoolLog, ...]]:
+    """Ask for what a pool did in one block, in log order."""
+
+    def read(log: dict[str, Any]) -> PoolLog | None:
+        event = read_log(log, pair_address=pair_address, block_number=header.number, family=family)
+        return None if event is None else PoolLog(event, _parties(event, log["topics"]))
 
     return logs_request(header, pair_address, read)
+
+
+def _parties(event: PoolEvent, topics: Sequence[str]) -> tuple[str, ...]:
+    """Return whom a log names; `read_log` has counted its topics."""
+    if not isinstance(event, LiquidityEvent | SwapEvent | FlashEvent):
+        return ()
+    named = topics[1:2] if isinstance(event, LiquidityEvent) else topics[1:3]
+    return tuple(address_of(read_words(word)[0]) for word in named)
 
 
 def logs_request(
@@ -88,7 +113,7 @@ def logs_request(
     def read(value: Any) -> tuple[T, ...]:
         if not isinstance(value, list):
             raise BadAnswer("logs that are not a list")
-        logs = [_check_log(log, header, contract) for log in value]
+        logs = [check_log(log, header, contract) for log in value]
         numbers = [read_quantity(log.get("logIndex")) for log in logs]
         if len(set(numbers)) != len(numbers):
             raise BadAnswer("a log given twice", block=header.number)
@@ -99,7 +124,8 @@ def logs_request(
     return Request("eth_getLogs", ({"address": contract, "blockHash": header.block_hash},), read, is_decisive=True)
 
 
-def _check_log(log: Any, header: Header, contract: str) -> dict[str, Any]:
+def check_log(log: Any, header: Header, contract: str) -> dict[str, Any]:
+    """Return a log if its block can hold it. Raises BadAnswer."""
     if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
         raise BadAnswer("a log that is not an object with topics", block=header.number)
     where = {"block": header.number, "log_index": log.get("logIndex")}
@@ -123,15 +149,20 @@ def in_bloom(bloom: int, item: bytes) -> bool:
 
 
 def expects_events(header: Header, pair_address: str, family: Family = Family.UNISWAP_V3) -> bool:
-    """Whether the bloom makes it likely that the pool has events here: worth a second question when there are none.
+    """Whether the bloom makes it likely that the pool has events here: worth a second question when there are none."""
+    return expects_logs(header, pair_address, topics_of(family))
+
+
+def expects_logs(header: Header, contract: str, topics: Iterable[str]) -> bool:
+    """Whether the bloom makes it likely that a contract has logs with one of these first topics here.
 
     A bloom that is more than half full says yes to anything and is not asked.
     """
     if header.logs_bloom.bit_count() > _BLOOM_BITS // 2:
         return False
-    if not in_bloom(header.logs_bloom, bytes.fromhex(pair_address.removeprefix("0x"))):
+    if not in_bloom(header.logs_bloom, bytes.fromhex(contract.removeprefix("0x"))):
         return False
-    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic[2:])) for topic in topics_of(family))
+    return any(in_bloom(header.logs_bloom, bytes.fromhex(topic[2:])) for topic in topics)
 
 
 class Trail:

@@ -14,7 +14,7 @@ from protocol.errors import ChainError
 from simulator.chain.abi import read_quantity
 from simulator.chain.anvil import STATE_BLOCKS, Anvil, find_anvil, version_of
 from simulator.chain.deployment import DRIVER, SETUP_BLOCKS, Addresses, check_pool, prepare, set_up
-from simulator.chain.laps import PlannedBlock, next_busy_block, planned_block
+from simulator.chain.laps import PlannedBlock, lived_from, next_busy_block, planned_block
 from simulator.chain.node import Node, Transaction
 from simulator.chain.playing import Difference, difference, event_transaction, seam_transactions
 from simulator.chain.rpc import HttpRpc, Unreachable
@@ -61,6 +61,7 @@ class Devnet:
         anvil: Anvil,
         node: Node,
         record: Record,
+        start_block: int,
         shift: _Shift,
         addresses: Addresses,
         engine: str,
@@ -68,17 +69,31 @@ class Devnet:
         self._stack = stack
         self._anvil = anvil
         self._node = node
-        self._at = record.first_block
+        self._at = self._start_block = start_block
         self._shift = shift
         self.record = record
         self.addresses = addresses
         self.engine = engine
 
+    @staticmethod
+    def prepare() -> tuple[Path, str]:
+        """Return the anvil to use and what it calls itself, with all it needs fetched. Raises ConfigError."""
+        binary = find_anvil()
+        engine = f"anvil {version_of(binary)}"
+        prepare()
+        return binary, engine
+
     @classmethod
     async def start(
-        cls, record: Record, settings: DevnetSettings | None = None, *, binary: Path | None = None
+        cls,
+        record: Record,
+        settings: DevnetSettings | None = None,
+        *,
+        binary: Path | None = None,
+        start_block: int | None = None,
     ) -> Devnet:
-        """Start anvil, deploy everything and rebuild the record's pool; the head is the record's opening block.
+        """Start anvil, deploy everything and rebuild the record's pool; the head is the record's opening block, or
+        `start_block` of any lap, as if all before it had been played.
 
         Raises ConfigError when anvil or the published contracts cannot be had, or the port is taken.
         """
@@ -87,27 +102,33 @@ class Devnet:
         engine = f"anvil {await asyncio.to_thread(version_of, engine_file)}"
         await asyncio.to_thread(prepare)
         shift = _Shift.of(record)
+        start = lived_from(record, record.first_block if start_block is None else start_block)
         stack = AsyncExitStack()
         try:
             anvil = await Anvil.start(
                 engine_file,
                 port=settings.port,
                 state_blocks=settings.state_blocks,
-                arguments=_arguments(record, shift, settings.chain_id),
+                arguments=_arguments(start, shift, settings.chain_id),
             )
             stack.push_async_callback(anvil.stop)
             node = Node(HttpRpc(anvil.url))
             stack.push_async_callback(node.close)
-            addresses = await _open(node, record, shift, settings)
+            addresses = await _open(node, start, shift, settings)
         except BaseException:
             await stack.aclose()
             raise
-        return cls(stack, anvil, node, record, shift, addresses, engine)
+        return cls(stack, anvil, node, record, start.first_block, shift, addresses, engine)
 
     @property
     def url(self) -> str:
         """Where the node answers, over HTTP and over websocket alike."""
         return self._anvil.url
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the node has not ended."""
+        return self._anvil.is_running
 
     @property
     def pid(self) -> int:
@@ -116,8 +137,8 @@ class Devnet:
 
     @property
     def opening_block(self) -> int:
-        """The block in which the pool is as at the record's opening, before anything is played."""
-        return self.record.first_block + self._shift.blocks
+        """The block in which the pool is rebuilt, before anything is played."""
+        return self._start_block + self._shift.blocks
 
     @property
     def head(self) -> int:

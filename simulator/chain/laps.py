@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
-from simulator.events import PoolEvent
-from simulator.records import Record
+from simulator.events import LiquidityEvent, PoolEvent
+from simulator.recorded import RecordedMarket
+from simulator.records import Record, RecordedBlock
 from simulator.recovery import RecoveredCall
 
 
@@ -53,3 +55,40 @@ def next_busy_block(record: Record, number: int) -> int:
         return start + record.length_blocks
     index = bisect_left(record.blocks, record.first_block + offset + 1, key=lambda block: block.number)
     return start + record.blocks[index].number - record.first_block
+
+
+def seam_changes(record: Record) -> tuple[LiquidityEvent, ...]:
+    """Return the mints and burns that undo those of a lap.
+
+    Parameters: record  any
+    Returns:    one change of each range that a lap leaves changed, sorted by range
+    Rounding:   none   ·   Raises: nothing
+    Source:     what is added up over the record, negated
+    """
+    total: Counter[tuple[int, int]] = Counter()
+    for block in record.blocks:
+        for event in block.events:
+            if isinstance(event, LiquidityEvent):
+                total[event.tick_lower, event.tick_upper] += event.liquidity_delta
+    changed = ((key, -delta) for key, delta in sorted(total.items()) if delta)
+    return tuple(LiquidityEvent(-1, *key, delta, None, None) for key, delta in changed)
+
+
+def lived_from(record: Record, number: int) -> Record:
+    """Return a record of what a devnet that begins at a block of any lap has before it: enough to seed its pool.
+
+    Parameters: number  at least the record's first block
+    Returns:    opens with the pool at that block; then come the rest of the lap, the way back to the opening, and a
+                whole lap. Its blocks keep the record's numbers, whatever the lap: only their order means something
+    Rounding:   none
+    Raises:     ConfigError when the block lies before the record
+    Source:     simulator.recorded.RecordedMarket, whose laps these are
+    """
+    if number == record.first_block:
+        return record
+    market = RecordedMarket(record, start_block=number)
+    offset = (number - record.first_block) % record.length_blocks
+    rest = tuple(block for block in record.blocks if block.number > record.first_block + offset)
+    changes = seam_changes(record)
+    seam = RecordedBlock(record.first_block, record.opening.timestamp, changes, (None,) * len(changes))
+    return replace(record, opening=market.snapshot(), blocks=(*rest, seam, *record.blocks))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +13,13 @@ from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.base_fork import Divergence
 from simulator.chain.abi import address_of, call_data, read_words, signed, unsigned
 from simulator.chain.bell import ring_or_sleep
-from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request
+from simulator.chain.blocks import Header, PoolLog, Trail, expects_events, header_request, pool_logs_request
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.families import PoolKind, recognise
 from simulator.chain.gauges import refuse_stakes, stake_events, staking_event
 from simulator.chain.lens import lens_code
-from simulator.chain.rpc import Absent, BadAnswer, Request
+from simulator.chain.ownership import own_events
+from simulator.chain.rpc import Absent, BadAnswer, Refused, Request
 from simulator.chain.snapshot import VaultQuery, read_snapshot
 from simulator.events import Block, PoolEvent, SwapEvent
 from simulator.family import Family
@@ -34,7 +37,7 @@ class ChainSettings:
 
     It is asked for the next block every `poll_s`; where a subscription to new heads stands, when that tells of one and
     else every `quiet_poll_s`. `stall_s` without a new block makes it look at every endpoint anew, `give_up_s` ends the
-    round.
+    round. A round's last block counts once `confirmations` blocks lie on it.
     """
 
     block_time_s: int
@@ -44,6 +47,7 @@ class ChainSettings:
     stall_s: float = 20.0
     give_up_s: float = 120.0
     kept_blocks: int = 256
+    confirmations: int = 2
 
 
 class ChainMarket:
@@ -105,27 +109,27 @@ class ChainMarket:
         return self._kind.family
 
     @property
-    def vault(self) -> VaultState:
-        """The vault at the block of the last snapshot."""
-        if self._vault is None:
-            raise SimulationError("no vault was read", pool=self._info.pair_address)
+    def vault(self) -> VaultState | None:
+        """The vault at the block of the last snapshot; None where none is read."""
         return self._vault
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, pinned by hash. Raises a retryable ChainError when no endpoint can say."""
         deadline_s = self._settings.deadline_s
-        number = await self._endpoints.head(deadline_s=deadline_s)
-        header = await self._endpoints.ask(header_request(number), deadline_s=deadline_s)
-        if header is None:
-            raise ChainError("the head is gone", retryable=True, block=number)
-        if self._kind.family is Family.SLIPSTREAM and self._kind.gauge is None:  # it may have been given one
-            self._kind = await recognise(self._endpoints, self._info.pair_address, deadline_s=deadline_s)
-        query, family = self._vault_query, self._kind.family
-        if query is not None:
-            await refuse_stakes(self._endpoints, header, self._kind, query.owner, deadline_s=deadline_s)
-        reading = await read_snapshot(
-            self._endpoints, self._info, header, family=family, vault=query, lens=self._lens, deadline_s=deadline_s
-        )
+        query = self._vault_query
+        with _passing():
+            number = await self._endpoints.head(deadline_s=deadline_s)
+            header = await self._header(number)
+            if header is None:
+                raise ChainError("the head is gone", retryable=True, block=number)
+            if self._kind.family is Family.SLIPSTREAM and self._kind.gauge is None:  # it may have been given one
+                self._kind = await recognise(self._endpoints, self._info.pair_address, deadline_s=deadline_s)
+            if query is not None:
+                await refuse_stakes(self._endpoints, header, self._kind, query.owner, deadline_s=deadline_s)
+            family, lens = self._kind.family, self._lens
+            reading = await read_snapshot(
+                self._endpoints, self._info, header, family=family, vault=query, lens=lens, deadline_s=deadline_s
+            )
         self._info = replace(self._info, fee_pips=reading.snapshot.fee_pips)
         self._trail = Trail(header, kept=self._settings.kept_blocks)
         self._vault = reading.vault
@@ -140,30 +144,37 @@ class ChainMarket:
         """
         trail = self._opened_trail()
         while True:
-            header = await self._header(trail.last.number + 1)
-            if header is None:
-                await self._wait(trail)
-                continue
-            if not trail.continues(header):
-                await self._rewind(trail)
-                await self._wait(trail)  # it did not hold: a node that lags, or the chain changed back
-                continue
+            why: ChainError | None = None
             try:
-                events = await self._events(header)
-            except Absent:  # the block was there a moment ago: taken back, or a node that lags
-                await self._wait(trail)
-                continue
-            trail.append(header)
-            self._arrived()
-            return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events)
+                block = await self._next(trail)
+            except (Absent, Refused) as error:  # taken back, a node that lags, or one that cannot just now
+                block, why = None, error
+            if block is not None:
+                self._arrived()
+                return block
+            await self._wait(trail, why)
 
-    async def settle(self, confirmations: int) -> None:
-        """Return once that many blocks lie on the last one returned. Raises as `next_block` does."""
+    async def _next(self, trail: Trail) -> Block | None:
+        """Return the next block, having taken it into the trail; None where the chain has none yet that fits on."""
+        header = await self._header(trail.last.number + 1)
+        if header is None:
+            return None
+        if not trail.continues(header):
+            await self._rewind(trail)
+            return None  # it did not hold: a node that lags, or the chain changed back
+        logs = await self._logs(header)
+        own = await own_events(self._endpoints, logs, header, self._vault_query, deadline_s=self._settings.deadline_s)
+        told = [*(log.event for log in logs), *await self._beside(header, logs)]
+        trail.append(header)
+        events = tuple(sorted(told, key=lambda event: event.log_index))
+        return Block(header.number, header.block_hash, header.parent_hash, header.timestamp, events, own)
+
+    async def settle(self) -> None:
+        """Return once as many blocks as the settings want lie on the last one returned. Raises as `next_block` does."""
         trail = self._opened_trail()
-        while (top := await self._header(trail.last.number + confirmations)) is None:
+        while await self._header(trail.last.number + self._settings.confirmations) is None:
             await self._wait(trail)
-        below = top if confirmations == 0 else await self._header(trail.last.number)
-        if below != trail.last:
+        if await self._header(trail.last.number) != trail.last:
             await self._rewind(trail)
             raise ChainError("the chain changes back and forth", retryable=True, block=trail.last.number)
 
@@ -182,27 +193,40 @@ class ChainMarket:
         self._ring, self._is_expected = self._endpoints.bell.next_ring, False
 
     async def _header(self, number: int) -> Header | None:
-        return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
+        """Return a block's header. A node that refuses even that is broken for now, and asked again for a while."""
+        until = self._clock.monotonic() + self._settings.deadline_s
+        while True:
+            try:
+                return await self._endpoints.ask(header_request(number), deadline_s=self._settings.deadline_s)
+            except Refused as error:
+                if self._clock.monotonic() >= until:
+                    raise ChainError(error.message, retryable=True, **error.where) from error
+                await self._clock.sleep(self._settings.poll_s)
 
-    async def _events(self, header: Header) -> tuple[PoolEvent, ...]:
-        """Return the pool's events in a block. Nodes index logs after they serve the block, so an empty answer that the
+    async def _logs(self, header: Header) -> tuple[PoolLog, ...]:
+        """Return the pool's logs in a block. Nodes index logs after they serve the block, so an empty answer that the
         bloom does not expect is asked for once more.
         """
         pair_address, family, deadline_s = self._info.pair_address, self._kind.family, self._settings.deadline_s
-        request = events_request(header, pair_address, family)
-        events = await self._endpoints.ask(request, deadline_s=deadline_s)
-        if not events and expects_events(header, pair_address, family):
+        request = pool_logs_request(header, pair_address, family)
+        logs = await self._endpoints.ask(request, deadline_s=deadline_s)
+        if not logs and expects_events(header, pair_address, family):
             await self._clock.sleep(self._settings.poll_s)
-            events = await self._endpoints.ask(request, deadline_s=deadline_s)
+            logs = await self._endpoints.ask(request, deadline_s=deadline_s)
+        return logs
+
+    async def _beside(self, header: Header, logs: tuple[PoolLog, ...]) -> list[PoolEvent]:
+        """Return what a family's other contracts did to the pool in a block."""
+        pair_address, family, deadline_s = self._info.pair_address, self._kind.family, self._settings.deadline_s
         parent = self._opened_trail().last
         stakes = await stake_events(self._endpoints, header, parent, self._kind, deadline_s=deadline_s)
-        told: list[PoolEvent] = [*events, *stakes]
-        if family is Family.SLIPSTREAM and any(isinstance(event, SwapEvent) for event in events):
+        told: list[PoolEvent] = [*stakes]
+        if family is Family.SLIPSTREAM and any(isinstance(log.event, SwapEvent) for log in logs):
             told.append(await staking_event(self._endpoints, header, pair_address, deadline_s=deadline_s))
-        return tuple(sorted(told, key=lambda event: event.log_index))
+        return told
 
-    async def _wait(self, trail: Trail) -> None:
-        """Wait a little for the next block; look into it when none comes for long."""
+    async def _wait(self, trail: Trail, why: ChainError | None = None) -> None:
+        """Wait a little for the next block; look into it when none comes for long. `why` is what was wrong last."""
         settings = self._settings
         if (
             self._endpoints.bell.attended.is_set() and not self._is_expected
@@ -213,18 +237,20 @@ class ChainMarket:
             await self._clock.sleep(settings.poll_s)
         now = self._clock.monotonic()
         if now - self._last_arrival >= settings.give_up_s:
+            reason = "" if why is None else f": {why.message}"
             raise ChainError(
-                f"no new block for {settings.give_up_s:g} s",
+                f"no new block for {settings.give_up_s:g} s{reason}",
                 retryable=True,
                 pool=self._info.pair_address,
                 block=trail.last.number,
-            )
+            ) from why
         if now - self._last_look >= settings.stall_s:
             self._last_look = now
-            head = await self._endpoints.head(deadline_s=settings.deadline_s)
+            with _passing():
+                head = await self._endpoints.head(deadline_s=settings.deadline_s)
+                if await self._header(trail.last.number) != trail.last:
+                    await self._rewind(trail)
             _log.warning("pool %s: no block after %d, the head is %d", self._info.pair_address, trail.last.number, head)
-            if await self._header(trail.last.number) != trail.last:
-                await self._rewind(trail)
 
     async def _rewind(self, trail: Trail) -> None:
         """Move to the common ancestor and raise Reorg, or Divergence where it is not among the blocks kept.
@@ -247,6 +273,15 @@ class ChainMarket:
         depth = trail.rewind(kept[low])
         if depth:
             raise Reorg(kept[low].number, kept[low].block_hash, depth, pool=self._info.pair_address)
+
+
+@contextmanager
+def _passing() -> Iterator[None]:
+    """Turn a node's no into something that may pass: the pool was there when the market was opened."""
+    try:
+        yield
+    except Refused as error:
+        raise ChainError(error.message, retryable=True, **error.where) from error
 
 
 async def read_info(endpoints: Endpoints, pair_address: str, settings: ChainSettings) -> MarketInfo:
@@ -281,13 +316,16 @@ async def read_info(endpoints: Endpoints, pair_address: str, settings: ChainSett
 
 
 def _read_text(answer: list[int]) -> str:
-    """Return a symbol: a string, or the one word of the tokens that came before strings."""
+    """Return a symbol: a string, or the one word of the tokens that came before strings. Anybody may name a token
+    anything: only what the protocol can carry is kept.
+    """
     data = b"".join(word.to_bytes(32, "big") for word in answer)
     if len(answer) >= 2 and answer[0] == 32:
         if answer[1] > len(data) - 64:
             raise BadAnswer("a string that is cut off")
         data = data[64 : 64 + answer[1]]
-    return data.rstrip(b"\0").decode("utf-8", "replace")[:32]
+    text = data.rstrip(b"\0").decode("utf-8", "replace")
+    return "".join(c for c in text if c.isprintable()).strip()[:32] or "?"
 
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, fields
 
 from simulator.chain.abi import call_data, read_log
+from simulator.chain.laps import seam_changes
 from simulator.chain.node import Receipt, Transaction
 from simulator.events import LiquidityEvent, PoolEvent, SwapEvent
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
@@ -63,12 +63,7 @@ def liquidity_transaction(trader: str, tick_lower: int, tick_upper: int, liquidi
 
 def seam_transactions(trader: str, record: Record, sqrt_price_x96: int) -> list[Transaction]:
     """Return what takes the pool from the end of a lap (its price is given) back to the record's opening."""
-    total: Counter[tuple[int, int]] = Counter()
-    for block in record.blocks:
-        for event in block.events:
-            if isinstance(event, LiquidityEvent):
-                total[event.tick_lower, event.tick_upper] += event.liquidity_delta
-    changes = (liquidity_transaction(trader, *key, -delta) for key, delta in sorted(total.items()))
+    changes = (event_transaction(trader, change, None) for change in seam_changes(record))
     return [*(change for change in changes if change is not None), *_swaps_to_opening(trader, record, sqrt_price_x96)]
 
 

@@ -9,41 +9,26 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
-from protocol.errors import SimulationError
 from protocol.units import Q128
-from simulator.family import Family
+from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
-from simulator.math.full_math import mul_div, mul_div_rounding_up
+from simulator.math.full_math import mul_div
 from simulator.math.integers import MASK_32, MASK_128, MASK_256, to_int128
 from simulator.math.oracle import Observation
 from simulator.math.position import EMPTY_POSITION, PositionInfo, add_owed, tokens_owed
 from simulator.math.revert import PoolRevert
-from simulator.math.swap_math import PIPS
 from simulator.math.tick import EMPTY_TICK, TickInfo, check_ticks
 from simulator.native._core import Core
-from simulator.pool_snapshot import check_snapshot, tick_info, tick_states
-from simulator.pool_state import PoolState, Storage, check_unsigned, cumulatives_inside, oracle_state
-from simulator.pool_swap import SwapQuote
+from simulator.pool_flash import compute_flash
+from simulator.pool_record import ORACLE, SCALARS, SIGNED, PoolRecord, record_of
+from simulator.pool_snapshot import policy_of, snapshot_of, tick_info
+from simulator.pool_state import PoolState, Storage, balances_after, check_unsigned, cumulatives_inside, oracle_state
+from simulator.pool_swap import SwapQuote, swap_quote
 from simulator.snapshot import PoolSnapshot
 
 T = TypeVar("T")
 PositionKey: TypeAlias = tuple[Hashable, int, int]
 _SETTLES = True  # tokens move at once, as in a mint; else they stay owed, as in a burn
-# What a pool that travels between processes carries besides ticks, positions and oracle.
-_SCALARS = (
-    "knows_balances",  # before the balances, whose sign depends on it
-    "timestamp",
-    "sqrt_price_x96",
-    "tick",
-    "liquidity",
-    "fee_growth_global_0_x128",
-    "fee_growth_global_1_x128",
-    "protocol_fees_0",
-    "protocol_fees_1",
-    "fee_protocol",
-    "balance0",
-    "balance1",
-)
 
 
 class NativeTicks(Mapping[int, TickInfo]):
@@ -79,13 +64,14 @@ class NativeTicks(Mapping[int, TickInfo]):
 class NativePool(Core):
     """One pool. Fields are the contract's storage and may be read at any time; verbs are the contract's functions.
 
-    `swap`, `initialize` and `fee_growth_inside` are inherited from the extension. `copy` shares all ticks until either
-    side writes to them.
+    `swap` and `fee_growth_inside` are inherited from the extension. `copy` shares all ticks until either side writes to
+    them.
     """
 
-    __slots__ = ("positions",)
+    __slots__ = ("fee_policy", "positions")
 
-    def __init__(self, fee_pips: int, tick_spacing: int) -> None:
+    def __init__(self, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> None:
+        self.fee_policy = fee_policy
         self.positions: Storage[PositionKey, PositionInfo] = Storage(EMPTY_POSITION)
 
     @property
@@ -107,6 +93,11 @@ class NativePool(Core):
         return [Observation._make(slot) for slot in self._observations()]
 
     # --- The contract's verbs ---------------------------------------------------------------------------------------
+
+    def initialize(self, sqrt_price_x96: int, /) -> None:
+        """Set the first price, as `Pool.initialize` does."""
+        super().initialize(sqrt_price_x96)
+        self.fee_protocol = self.fee_policy.initial_fee_protocol(self.fee_pips)
 
     def mint(self, owner: Hashable, tick_lower: int, tick_upper: int, amount: int) -> tuple[int, int]:
         """Add liquidity to an owner's position, as `Pool.mint` does."""
@@ -159,21 +150,11 @@ class NativePool(Core):
 
     def flash(self, amount0: int, amount1: int, pay0: int, pay1: int) -> None:
         """Lend tokens within one call, as `Pool.flash` does."""
-        for amount in (amount0, amount1, pay0, pay1):
-            check_unsigned(amount, MASK_256)
-        self._require_unlocked()
-        if self.liquidity == 0:
-            raise PoolRevert("L")
-        self._balances_after(-amount0, -amount1)
-        paid0, paid1 = pay0 - amount0, pay1 - amount1
-        balances = self._balances_after(paid0, paid1)
-        if paid0 < mul_div_rounding_up(amount0, self.fee_pips, PIPS):
-            raise PoolRevert("F0")
-        if paid1 < mul_div_rounding_up(amount1, self.fee_pips, PIPS):
-            raise PoolRevert("F1")
-        protocol0, growth0_x128 = self._split_flash_fee(paid0, self.fee_protocol % 16)
-        protocol1, growth1_x128 = self._split_flash_fee(paid1, self.fee_protocol >> 4)
-        self.balance0, self.balance1 = balances
+        paid0, paid1 = compute_flash(self._state(), amount0, amount1, pay0, pay1, fee_pips=self.fee_pips)
+        setting0, setting1 = self.fee_policy.decode(self.fee_protocol)
+        protocol0, growth0_x128 = self._split_flash_fee(paid0, setting0)
+        protocol1, growth1_x128 = self._split_flash_fee(paid1, setting1)
+        self.balance0, self.balance1 = self._balances_after(paid0, paid1)
         self.protocol_fees_0 = (self.protocol_fees_0 + protocol0) & MASK_128
         self.protocol_fees_1 = (self.protocol_fees_1 + protocol1) & MASK_128
         self.fee_growth_global_0_x128 = (self.fee_growth_global_0_x128 + growth0_x128) & MASK_256
@@ -182,9 +163,9 @@ class NativePool(Core):
     def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:
         """Set the protocol's share of each token's fees, as `Pool.set_fee_protocol` does."""
         self._require_unlocked()
-        if not all(n == 0 or 4 <= n <= 10 for n in (fee_protocol0, fee_protocol1)):
+        if not all(self.fee_policy.is_allowed(setting) for setting in (fee_protocol0, fee_protocol1)):
             raise PoolRevert
-        self.fee_protocol = fee_protocol0 + (fee_protocol1 << 4)
+        self.fee_protocol = self.fee_policy.encode(fee_protocol0, fee_protocol1)
 
     def collect_protocol(self, amount0_requested: int, amount1_requested: int) -> tuple[int, int]:
         """Pay out the protocol's fees, up to what is requested, as `Pool.collect_protocol` does."""
@@ -228,10 +209,16 @@ class NativePool(Core):
         self,
         zero_for_one: bool,  # noqa: FBT001 the same order as swap
         amount_specified: int,
-        sqrt_price_limit_x96: int | None,
+        sqrt_price_limit_x96: int | None = None,
+        *,
+        partial: bool = False,
     ) -> SwapQuote:
-        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does."""
-        return SwapQuote(*self._quote(zero_for_one, amount_specified, sqrt_price_limit_x96))
+        """Return what `swap` would do with the same arguments, without doing it. Reverts as `swap` does.
+
+        Raises SimulationError for an amount beyond the liquidity, unless `partial` or a price limit allows for less.
+        """
+        asked = amount_specified, sqrt_price_limit_x96
+        return swap_quote(self._quote(zero_for_one, *asked), *asked, zero_for_one=zero_for_one, partial=partial)
 
     def fees_owed(self, owner: Hashable, tick_lower: int, tick_upper: int) -> tuple[int, int]:
         """Return (owed0, owed1), raw, floor: what a position could collect after burning nothing. Changes nothing."""
@@ -241,27 +228,17 @@ class NativePool(Core):
     def copy(self) -> NativePool:
         """Return an independent pool in the same state. Cheap: ticks are shared until either side writes to them."""
         twin = self._copy()
+        twin.fee_policy = self.fee_policy
         twin.positions = self.positions.copy()
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (
-            self.fee_pips,
-            self.tick_spacing,
-            [getattr(self, name) for name in _SCALARS],
-            (self.observation_index, self.observation_cardinality, self.observation_cardinality_next),
-            self._observations(),
-            [(tick, *info[:7]) for tick, info in self.ticks.items()],
-            dict(self.positions),
-        )
+        return NativePool.from_record, (record_of(self),)
 
     @classmethod
     def from_snapshot(cls, snapshot: PoolSnapshot) -> NativePool:
         """Return the pool of a snapshot: no positions, an oracle that starts there. Raises SimulationError."""
-        check_snapshot(snapshot)
-        if snapshot.family is not Family.UNISWAP_V3:
-            raise SimulationError(f"the native engine has no {snapshot.family} pools", pool=snapshot.pair_address)
-        pool = cls(snapshot.fee_pips, snapshot.tick_spacing)
+        pool = cls(snapshot.fee_pips, snapshot.tick_spacing, policy_of(snapshot))
         pool.timestamp = snapshot.timestamp
         pool.initialize(snapshot.sqrt_price_x96)
         pool.tick = snapshot.tick  # one below the price's own tick after a fall that ended exactly on it
@@ -277,22 +254,33 @@ class NativePool(Core):
         self, *, chain_id: int, pair_address: str, block_number: int, block_hash: str, timestamp: int
     ) -> PoolSnapshot:
         """Return the pool frozen at a block; positions, protocol fees, oracle and balances are not part of it."""
-        return PoolSnapshot(
-            chain_id=chain_id,
-            pair_address=pair_address,
-            block_number=block_number,
-            block_hash=block_hash,
-            timestamp=timestamp,
-            fee_pips=self.fee_pips,
-            tick_spacing=self.tick_spacing,
-            sqrt_price_x96=self.sqrt_price_x96,
-            tick=self.tick,
-            liquidity=self.liquidity,
-            fee_growth_global_0_x128=self.fee_growth_global_0_x128,
-            fee_growth_global_1_x128=self.fee_growth_global_1_x128,
-            fee_protocol=self.fee_protocol,
-            ticks=tick_states(self.ticks),
-        )
+        return snapshot_of(self, (chain_id, pair_address, block_number, block_hash, timestamp))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole pool, positions and oracle included, as JSON-ready values with a digest."""
+        return record_of(self).to_json()
+
+    def digest(self) -> str:
+        """Return the sha256 of what `to_json` returns: the same for two pools in the same state, on either engine."""
+        return record_of(self).digest()
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> NativePool:
+        """Return the pool that `to_json` of either engine wrote. Raises SimulationError."""
+        return cls.from_record(PoolRecord.from_json(value))
+
+    @classmethod
+    def from_record(cls, record: PoolRecord) -> NativePool:
+        """Return the pool of a record, which is taken to agree with itself."""
+        pool = cls(record.fee_pips, record.tick_spacing, record.fee_policy)
+        pool.knows_balances = record.knows_balances  # before the balances, whose sign depends on it
+        for name in (*SCALARS, *SIGNED):
+            setattr(pool, name, record.scalars[name])
+        index, cardinality, following = (record.scalars[name] for name in ORACLE)
+        pool._set_oracle(index, cardinality, following, list(record.observations))
+        pool._set_ticks([(tick, *info[:7]) for tick, info in record.ticks])
+        pool.positions.update(record.positions)
+        return pool
 
     # --- Compute, then commit ---------------------------------------------------------------------------------------
 
@@ -304,33 +292,8 @@ class NativePool(Core):
             raise PoolRevert("LOK")
 
     def _balances_after(self, change0: int, change1: int) -> tuple[int, int]:
-        balance0, balance1 = self.balance0 + change0, self.balance1 + change1
-        if self.knows_balances:
-            if balance0 < 0 or balance1 < 0:
-                raise PoolRevert("TF")
-            if balance0 > MASK_256 or balance1 > MASK_256:
-                raise PoolRevert
-        return balance0, balance1
+        return balances_after(self._state(), change0, change1)
 
-    def _split_flash_fee(self, paid: int, fee_protocol: int) -> tuple[int, int]:
-        share = paid // fee_protocol if fee_protocol else 0
+    def _split_flash_fee(self, paid: int, setting: int) -> tuple[int, int]:
+        share = self.fee_policy.share_of_flash_fee(paid, setting)
         return share & MASK_128, mul_div(paid - share, Q128, self.liquidity)
-
-
-def _rebuilt(
-    fee_pips: int,
-    tick_spacing: int,
-    scalars: list[Any],
-    oracle_place: tuple[int, int, int],
-    slots: list[tuple[int, int, int, bool]],
-    ticks: list[tuple[int, int, int, int, int, int, int, int]],
-    positions: dict[PositionKey, PositionInfo],
-) -> NativePool:
-    """Return the pool that another process sent."""
-    pool = NativePool(fee_pips, tick_spacing)
-    for name, value in zip(_SCALARS, scalars, strict=True):
-        setattr(pool, name, value)
-    pool._set_oracle(*oracle_place, slots)
-    pool._set_ticks(ticks)
-    pool.positions.update(positions)
-    return pool

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -182,14 +181,14 @@ async def test_settle_waits_for_confirmations_and_sees_a_reorg_under_them(chain:
     await market.open_round(12)
     await busy_block(chain, 0)
     await market.next_block()
-    waiting = asyncio.create_task(market.settle(2))
+    waiting = asyncio.create_task(market.settle())
     await chain.mine()
     assert not waiting.done()
     await chain.mine()
     await waiting
     await chain.reorg(3)
     with pytest.raises(Reorg):
-        await market.settle(2)
+        await market.settle()
 
 
 async def test_no_block_for_long_is_a_retryable_error(chain: AnvilPool) -> None:
@@ -249,10 +248,3 @@ async def recovered(market: ChainMarket) -> Round:
                 return round_of(await market.open_round(12))
             except ChainError as error:
                 assert error.retryable
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

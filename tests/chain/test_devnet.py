@@ -210,3 +210,22 @@ def test_an_address_is_known_before_the_deployment() -> None:
         "0xcd234a471b72ba2f1ccf0a70fcaba648a5eecd8d",
         "0x343c43a37d37dff08ae8c4a11544c718abb4fcf8",
     ]
+
+
+@pytest.mark.parametrize("lap", [0, 1])
+async def test_a_devnet_begins_anywhere_in_any_lap_and_goes_on_as_recorded(lap: int) -> None:
+    shipped = records.load("wbtc-weth-03")
+    changes = [
+        index
+        for index, block in enumerate(shipped.blocks)
+        if any(isinstance(event, LiquidityEvent) for event in block.events)
+    ]
+    record = cut(shipped, changes[9] + 3)
+    middle = record.blocks[changes[4]].number + lap * record.length_blocks
+    async with await Devnet.start(record, start_block=middle) as net:
+        assert (net.head, net.opening_block) == (middle, middle)
+        seams = 0
+        while seams < 2:  # to the lap's end, and a whole lap more
+            assert (await net.next_block(skip_empty=True)).differences == ()
+            seams += planned_block(record, net.head).is_seam
+        await net.check_opening()

@@ -12,7 +12,7 @@ from support.patience import patient
 
 from simulator.base_fork import Divergence
 from simulator.chain.abi import BURN, FLASH, MINT, SET_FEE_PROTOCOL, SWAP, keccak256, read_log, signed, topic, words
-from simulator.chain.blocks import Header, Trail, events_request, expects_events, header_request, in_bloom
+from simulator.chain.blocks import Header, PoolLog, Trail, expects_events, header_request, in_bloom, pool_logs_request
 from simulator.chain.rpc import BadAnswer
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent, SwapEvent
 
@@ -50,6 +50,9 @@ LOGS = [
     (log("CollectProtocol(address,address,uint128,uint128)", (1, 2), (1, 2)), None),
     (log("IncreaseObservationCardinalityNext(uint16,uint16)", (), (1, 2)), None),
 ]
+
+
+SWAP_LOG = PoolLog(LOGS[0][1], tuple(f"0x{number:040x}" for number in (1, 2)))  # sender, recipient
 
 
 @pytest.mark.parametrize(("raw", "event"), LOGS)
@@ -101,17 +104,17 @@ def test_log_that_contradicts_its_kind_is_a_bad_answer(raw: dict[str, Any]) -> N
 )
 def test_log_of_elsewhere_is_not_believed(change: dict[str, Any]) -> None:
     good = LOGS[0][0]
-    assert events_request(HEADER, POOL).read([good]) == (LOGS[0][1],)
+    assert pool_logs_request(HEADER, POOL).read([good]) == (SWAP_LOG,)
     with pytest.raises(BadAnswer):
-        events_request(HEADER, POOL).read([{**good, **change}])
+        pool_logs_request(HEADER, POOL).read([{**good, **change}])
 
 
 def test_logs_are_put_in_order_and_none_counts_twice() -> None:
     shuffled = [log(SWAP, (1, 2), (1, 2, 3, 4, n), index=n) for n in (9, 2, 5)]
-    events = events_request(HEADER, POOL).read(shuffled)
-    assert [event.log_index for event in events] == [2, 5, 9]
+    logs = pool_logs_request(HEADER, POOL).read(shuffled)
+    assert [log.event.log_index for log in logs] == [2, 5, 9]
     with pytest.raises(BadAnswer, match="twice"):
-        events_request(HEADER, POOL).read([shuffled[0], shuffled[0]])
+        pool_logs_request(HEADER, POOL).read([shuffled[0], shuffled[0]])
 
 
 def test_bloom_decides_whether_logs_are_believed_and_expected() -> None:
@@ -120,8 +123,8 @@ def test_bloom_decides_whether_logs_are_believed_and_expected() -> None:
     loud = Header(7, HEADER.block_hash, HEADER.parent_hash, 1000, bloom_of(address, name, *(words(n) for n in (1, 2))))
     raw = LOGS[0][0]
     with pytest.raises(BadAnswer, match="bloom"):
-        events_request(quiet, POOL).read([raw])
-    assert events_request(loud, POOL).read([raw]) == (LOGS[0][1],)
+        pool_logs_request(quiet, POOL).read([raw])
+    assert pool_logs_request(loud, POOL).read([raw]) == (SWAP_LOG,)
     assert (expects_events(quiet, POOL), expects_events(loud, POOL), expects_events(HEADER, POOL)) == (
         False,
         True,

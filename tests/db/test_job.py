@@ -45,6 +45,13 @@ def test_defaults_are_the_designs() -> None:
     )
 
 
+def test_a_job_on_a_chain_may_have_a_vault_that_exists_on_paper_only() -> None:
+    virtual = {**SETTINGS, "sn_liquidity_manager_address": "0x" + "0" * 40}
+    assert validate_job({**virtual, "opening": OPENING}).feed == "chain"
+    with pytest.raises(ConfigError, match="is the zero address"):
+        validate_job(virtual)
+
+
 def test_a_recorded_job_has_its_opening() -> None:
     expected = Opening(10**18, 5, (OpeningPosition(-200, 200, 7, 0),))
     assert validate_job(RECORDED).opening == expected
@@ -91,8 +98,7 @@ def test_a_recorded_job_has_its_opening() -> None:
         ({"native_rate_num": 1, "native_rate_den": 0}, "native_rate_den must be 1 to"),
         ({"colour": "red"}, "unknown job setting 'colour'"),
         ({"revision": 3}, "unknown job setting 'revision'"),
-        ({"record": "x"}, "belong to a recorded feed"),
-        ({"opening": OPENING}, "belong to a recorded feed"),
+        ({"record": "x"}, "belongs to a recorded feed"),
         ({"feed": "recorded", "opening": OPENING}, "needs record"),
         ({"feed": "recorded", "record": "x"}, "needs opening"),
         ({"feed": "recorded", "record": "../x", "opening": OPENING}, "record must be the name"),

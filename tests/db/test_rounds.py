@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from support.rows import add_up, make_finish, make_prediction, make_score, make_start, open_round
+from support.rows import add_up, make_execution, make_finish, make_prediction, make_score, make_start, open_round
 
 from db.records import Round, ScoreEntry
 from db.store import Store
@@ -218,3 +218,27 @@ async def test_the_history_of_scores(store: Store) -> None:
     assert await store.round_score_history("weth-usdc", "evaluation", last_rounds=2) == history[2:]
     assert [e.score_e18 for e in await store.round_score_history("weth-usdc", "live")] == [99]
     assert await store.round_score_history("other", "evaluation") == []
+
+
+MINER = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"
+
+
+async def test_what_was_asked_about_blocks_that_are_gone_is_forgotten(store: Store) -> None:
+    start, other = await open_round(store, 1, round_type="live"), await open_round(store, 2)
+    for index in range(3):
+        await store.add_predictions([make_prediction(start, index, MINER)])
+        await store.add_predictions([make_prediction(other, index, MINER)])
+        mode = "live" if index == 2 else "paper"
+        await store.add_execution(make_execution(start, execution_id=f"e{index}", checkpoint_index=index, mode=mode))
+    await store.take_back_answers(start.round_id, after_checkpoint=0)
+    assert [p.checkpoint_index for p in await store.predictions_of_round(start.round_id)] == [0]
+    assert [p.checkpoint_index for p in await store.predictions_of_round(other.round_id)] == [0, 1, 2]
+    assert {e.execution_id for e in await store.executions()} == {"e0", "e2"}, "what may be on a chain stays"
+    again = make_prediction(start, 1, MINER)
+    await store.add_predictions([again])
+    assert await store.predictions_of_round(start.round_id) == [make_prediction(start, 0, MINER), again]
+    await store.take_back_answers(start.round_id, after_checkpoint=-1)
+    assert await store.predictions_of_round(start.round_id) == []
+    await store.void_round(start.round_id, "over")
+    with pytest.raises(StoreError, match="only an active round"):
+        await store.take_back_answers(start.round_id, after_checkpoint=-1)

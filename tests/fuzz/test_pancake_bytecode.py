@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from support.pancake_pool import PancakeBytecodePool, PancakeWalk
+from support.pancake_pool import PancakeBytecodePool
+from support.pancake_walk import PancakeWalk
 from support.planting import plant
 from support.pool_duel import Duel
 from support.pool_walk import LENGTH, Operation

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 from support.engine_duel import difference_of, fight_engines, probe_engines, state
+from support.pancake_walk import PancakeWalk
 from support.pool_duel import answer
-from support.pool_walk import LENGTH, Operation
+from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from protocol.errors import ConfigError, SimulationError
 from protocol.units import MAX_TICK, MIN_TICK, Q96
@@ -30,7 +31,8 @@ SCALE = 4  # no bytecode takes part, so as many walks again
 def test_both_engines_agree_on_every_operation(chunk: int, fuzz_seed: int, fuzz_operations: int) -> None:
     walks = -(-fuzz_operations * SCALE // LENGTH)
     for index in range(chunk, walks, CHUNKS):
-        defeat = fight_engines(NativePool, fuzz_seed + 1, index)
+        # Every fourth pool is PancakeSwap's.
+        defeat = fight_engines(NativePool, fuzz_seed + 1, index, PancakeWalk if index // CHUNKS % 4 == 0 else PoolWalk)
         assert defeat is None, f"\n{defeat}"
 
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from support.engine_duel import fight_engines, probe_engines, replayed_engines
+from support.pancake_walk import PancakeWalk
+from support.pool_walk import PoolWalk
 from support.reading_duel import difference_in_reading
 
 pytest.importorskip("simulator.native._core", reason="there was no compiler")
@@ -50,26 +52,69 @@ BUGS = {
     "a fee is not rounded up": Bug("step.h", "+ (round_up && rem != 0);", ";"),
     "the second correction of a digit is missing": Bug("wide.h", "    if (UNLIKELY(r >= d)) {", "    if (0) {"),
     "an inverse is one too large": Bug("wide.h", "    v += once + twice;\n    p -=", "    p -="),
-    "a segment is remembered for any liquidity": Bug("pool.c", " || s->liquidity != r->liquidity", ""),
-    "a segment is remembered for any fee": Bug("pool.c", "if (s->key != r->key || ", "if (s->key == 0 || "),
-    "a remembered segment ignores the limit": Bug("pool.c", "b->is_segment && !is_limited &&", "b->is_segment &&"),
-    "a remembered segment is crossed by too small an amount": Bug(
-        "pool.c", "if (u256_lt(&r->remaining, r->exact_in ? &paid : &out)) return false;", ""
+    "a segment is remembered for any liquidity": Bug("swap.c", " || s->liquidity != k->liquidity", ""),
+    "a segment is remembered for any fee": Bug("swap.c", "if (s->key != r->key || ", "if (s->key == 0 || "),
+    "a remembered segment ignores the limit": Bug(
+        "swap.c", "if (falls ? price < k->limit : k->limit < price) return OK;", ""
     ),
-    "the boundaries below are those of another word": Bug("pool.c", "larger(below.tick, last)", "below.tick"),
-    "the boundaries above are those of another word": Bug("pool.c", "smaller(above.tick, first + word)", "above.tick"),
+    "a remembered segment is crossed by too small an amount": Bug(
+        "swap.c", "if (k->remaining < takes || k->remaining == 0) return OK;", "if (k->remaining == 0) return OK;"
+    ),
+    "the boundaries below are those of another word": Bug("boundary.h", "larger(below.tick, start)", "below.tick"),
+    "the boundaries above are those of another word": Bug("boundary.h", "smaller(above.tick, end)", "above.tick"),
     "a divisor outlives its liquidity": Bug(
         "state.h", "p->divisor_liquidity != liquidity ||", "!p->divisor_liquidity ||"
     ),
-    "the protocol's share stays in the growth": Bug("pool.c", "div_shifted(q, s.fee - share,", "div_shifted(q, s.fee,"),
-    "an unmoved tick is recomputed": Bug("pool.c", "s.next == current ? p->tick :", ""),
-    "a crossing takes the growth of the swap's end": Bug("pool.c", "&scratch->growths[i], &now", "&o->growth, &now"),
-    "the oracle is written a second time": Bug("pool.c", "if (is_new) write", "write"),
+    "the protocol's share stays in the growth": Bug("swap.c", "div_shifted(q, s.fee - share,", "div_shifted(q, s.fee,"),
+    "an unmoved tick is recomputed": Bug("swap.c", "s.next == current ? p->tick :", ""),
+    "a crossing takes the growth of the swap's end": Bug("swap.c", "&scratch->growths[i], &now", "&o->growth, &now"),
+    "the oracle is written a second time": Bug("swap.c", "if (is_new) write", "write"),
     "a tick made at the price takes no growth": Bug("liquidity.c", "number <= p->tick", "number < p->tick"),
+    "a remembered segment is crossed by nothing": Bug(
+        "swap.c", "if (k->remaining < takes || k->remaining == 0) return OK;", "if (k->remaining < takes) return OK;"
+    ),
+    "a swap known to reach its target takes the target of the next step for reached": Bug(
+        "swap.c", "    k->is_reaching = false;\n    if (s.is_whole", "    if (s.is_whole"
+    ),
+    "a carry between the halves of the growth is lost": Bug("swap.c", " + (k->growth_low < growth_low);", ";"),
+    "the settings of the protocol's share lie four bits apart": Bug(
+        "swap.c", "p->fee_protocol >> half;", "p->fee_protocol >> 4;"
+    ),
+    "a share with a denominator is one of n": Bug(
+        "swap.c", "*share = denominator ? divide_small(fee * setting, denominator) :", "*share ="
+    ),
+    "the general step takes no share": Bug("swap.c", "u256_sub(&s.fee, &s.fee, &share);", ""),
+    "a word is one tick wider": Bug("boundary.h", "+ 255 * p->tick_spacing", "+ 256 * p->tick_spacing"),
+    "the price is taken to start at a tick": Bug(
+        "boundary.h", "price_low(&tick->ratio) == price && tick->ratio.w[2] == 0", "price >> 127 == 0"
+    ),
+    "the logarithm alone decides near a tick": Bug("tick_math.c", "above > 1e-6 && above < 1 - 1e-6", "above >= 0"),
+    "the ring's new slots begin too late": Bug(
+        "oracle.c", "i = old->count; i < count", "i = old->count + 1; i < count"
+    ),
+    "the oracle sums a tick too much": Bug("oracle.h", "(int64_t)tick * (int64_t)delta", "(int64_t)(tick + 1) * delta"),
+    "a tick may hold too much": Bug("pool.c", "(u128)(2 * most + 1)", "(u128)(2 * most)"),
+    "the general step is not capped": Bug("step.c", "if (u256_lt(amount, &s->out)) s->out = *amount;", ""),
+    "a long product loses its carry": Bug("wide.c", "r[i + nb] = carry;", "r[i + nb] = 0;"),
+    "a reason is another's": Bug("convert.c", '[REVERT_LS] = "LS"', '[REVERT_LS] = "LA"'),
+    "a position's growths are exchanged": Bug(
+        "core_type.c", "PyTuple_GET_ITEM(tuple, 1 + i)", "PyTuple_GET_ITEM(tuple, 2 - i)"
+    ),
+    "a field shows its neighbour": Bug("core_fields.c", "FIELD_U256, AT(growth[1])", "FIELD_U256, AT(growth[0])"),
     "a removed tick leaves the others in place": Bug(
         "table.c", "order->slots + index + 1, after", "order->slots + index, after"
     ),
 }
+
+
+# Batches are compared in test_batch.py: what walks do here never makes one.
+OF_BATCHES = {"batch.c", "batch.h", "module.c"}
+
+
+def test_every_file_has_a_bug() -> None:
+    declared = {"convert.h", "core_type.h", "pool.h", "step.h", "table.h", "tick_math.h"}  # nothing is computed there
+    files = {path.name for path in SOURCE.glob("*.[ch]")}
+    assert files - declared - OF_BATCHES == {bug.file for bug in BUGS.values()} - declared
 
 
 def mutant(bug: Bug, where: Path) -> Any:
@@ -100,9 +145,11 @@ def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypat
     spec.loader.exec_module(module)
     if probe_engines(module.NativePool) is not None:
         return
-    defeat = next((found for i in range(BUDGET) if (found := fight_engines(module.NativePool, 7, i)) is not None), None)
+    walks = (PoolWalk, PoolWalk, PancakeWalk)
+    fights = (fight_engines(module.NativePool, 7, index, walks[index % 3]) for index in range(BUDGET))
+    defeat = next((found for found in fights if found is not None), None)
     assert defeat is not None
-    arguments = defeat.fee_pips, defeat.tick_spacing, defeat.operations
+    arguments = defeat.fee_pips, defeat.tick_spacing, defeat.fee_policy, defeat.operations
     assert replayed_engines(module.NativePool, *arguments) == defeat.difference
     assert replayed_engines(simulator.native.pool.NativePool, *arguments) is None
 

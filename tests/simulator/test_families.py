@@ -16,7 +16,7 @@ from protocol.errors import SimulationError
 from protocol.units import Hotkey
 from simulator.answers import Positions
 from simulator.base_fork import BaseFork, Divergence
-from simulator.engine import default_engine, pool_from_snapshot
+from simulator.engine import default_engine, make_pool, pool_from_snapshot
 from simulator.events import Block, FeeProtocolEvent, PoolEvent, StakeEvent, StakingEvent
 from simulator.evidence import block_from_json, block_to_json
 from simulator.family import Family
@@ -106,8 +106,9 @@ def test_snapshot_whose_stakes_cannot_be_is_refused(name: str) -> None:
 
 
 def test_snapshot_decides_the_engine_and_its_pool_gives_the_snapshot_back() -> None:
-    types = [type(pool_from_snapshot(snapshot, engine="native")) for snapshot in (PANCAKE, SLIPSTREAM)]
-    assert types == [Pool, CLPool]
+    engine = default_engine()
+    types = [type(pool_from_snapshot(snapshot, engine=engine)) for snapshot in (PANCAKE, SLIPSTREAM)]
+    assert types == [type(make_pool(500, 10, engine=engine)), CLPool]
     place = {n: getattr(PANCAKE, n) for n in ("chain_id", "pair_address", "block_number", "block_hash", "timestamp")}
     assert Pool.from_snapshot(PANCAKE).to_snapshot(**place) == PANCAKE
     assert cl_pool_to_snapshot(cl_pool_from_snapshot(SLIPSTREAM), SLIPSTREAM) == SLIPSTREAM

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.pool_duel import answer
+from support.pool_fields import FIELDS
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from protocol.errors import SimulationError
@@ -88,8 +89,7 @@ def test_the_same_share_gives_the_same_pool() -> None:
 
 
 def state(pool: Pool) -> dict[str, object]:
-    policies_own = ("fee_policy", "fee_protocol")
-    return {name: getattr(pool, name) for name in Pool.__slots__ if name not in policies_own}
+    return {name: getattr(pool, name) for name in FIELDS if name != "fee_protocol"}
 
 
 def test_a_snapshot_is_refused_under_another_contracts_policy() -> None:

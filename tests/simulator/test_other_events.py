@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.worlds import START_BLOCK, START_TIME, Chain, block_hash, make_opening, make_snapshot
 
 from simulator.base_fork import Divergence
 from simulator.events import Block, FeeProtocolEvent, FlashEvent, PoolEvent
 from simulator.evidence import block_from_json, block_to_json
+from simulator.flow import Flow
 from simulator.fork import Fork, Inventory, virtual_vault
 from simulator.portfolio import Range, VaultState
 from simulator.recovery import apply_other
@@ -68,3 +71,22 @@ def test_empty_flash_voids_no_round() -> None:
     engine = Round(make_opening(snapshot, VaultState(UNIT, UNIT, (), in_pool=False), ()))
     engine.advance(block_of(FlashEvent(0, 0, 0)))
     assert engine.block_number == START_BLOCK + 1
+
+
+def test_what_the_vault_did_itself_happens_on_the_base_fork_only() -> None:
+    snapshot = make_snapshot()
+    vault = virtual_vault(snapshot, Inventory(9 * UNIT, 9 * UNIT, ((Range(-6000, 6000), UNIT, UNIT),)))
+    engine = Round(make_opening(snapshot, vault, ()))
+    chain = Chain(snapshot)
+    chain.swap(True, UNIT)
+    chain.change_liquidity(-6000, 6000, 10**18)
+    chain.swap(True, UNIT)
+    block = replace(chain.block(), own=(1, 2))
+    assert block_to_json(block)[5:] == [[1, 2]] and block_to_json(replace(block, own=()))[5:] == []
+    assert block_from_json(block_to_json(block)) == block
+    before = engine._benchmark.fork.foreign_liquidity()
+    engine.advance(block)
+    fork = engine._benchmark.fork
+    assert engine._base.pool.sqrt_price_x96 == chain.pool.sqrt_price_x96 < fork.pool.sqrt_price_x96
+    assert (engine._base.pool.liquidity - snapshot.liquidity, fork.foreign_liquidity() - before) == (10**18, 0)
+    assert len(Flow.recover(snapshot, [block]).blocks[0].happenings) == 1

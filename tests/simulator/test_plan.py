@@ -126,7 +126,7 @@ def test_what_the_pool_cannot_sell_cannot_be_wished_for() -> None:
     """Half of what is lacking is for sale at any price: that half is not bought instead."""
     snapshot = make_snapshot(positions=((-600, 600, 10**21),))
     fork = Fork.from_opening(snapshot, virtual_vault(snapshot, Inventory(0, 10**6 * UNIT)))
-    for_sale = -fork.pool.quote(False, 10**30, None).amount0
+    for_sale = -fork.pool.quote(False, 10**30, partial=True).amount0
     assert isinstance(make_plan(fork, [Desired(ABOVE, for_sale, 0)]), Plan)
     assert make_plan(fork, [Desired(ABOVE, 2 * for_sale, 0)]) == InvalidPlan(
         f"the pool cannot sell the {2 * for_sale} token0 that the offer lacks"

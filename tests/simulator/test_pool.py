@@ -54,9 +54,12 @@ def test_the_public_names() -> None:
         "collect",
         "collect_protocol",
         "copy",
+        "digest",
         "fee_growth_inside",
         "fees_owed",
         "flash",
+        "from_json",
+        "from_record",
         "from_snapshot",
         "increase_observation_cardinality_next",
         "initialize",
@@ -66,6 +69,7 @@ def test_the_public_names() -> None:
         "set_fee_protocol",
         "snapshot_cumulatives_inside",
         "swap",
+        "to_json",
         "to_snapshot",
     ]
 
@@ -139,20 +143,65 @@ def test_a_price_just_fallen_onto_a_tick_survives_the_snapshot() -> None:
     assert twin.swap(False, 10**12, None) == pool.swap(False, 10**12, None)
 
 
+FAR = ((-887_280, TickState(1, 1, 0, 0)), (887_280, TickState(1, -1, 0, 0)))
+OPEN = ((-600, TickState(5, 5, 0, 0)), (600, TickState(4, -4, 0, 0)))
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "says"),
     [
-        {"tick": make_pool().tick + 1},
-        {"tick": make_pool().tick - 1},
-        {"sqrt_price_x96": 0},
-        {"sqrt_price_x96": MAX_SQRT_RATIO},
-        {"liquidity": 1},
-        {"ticks": ((-887_280, TickState(1, 1, 0, 0)), (887_280, TickState(1, -1, 0, 0))), "liquidity": 1},
+        ({"tick": make_pool().tick + 1}, "its price is at"),
+        ({"tick": make_pool().tick - 1}, "its price is at"),
+        ({"sqrt_price_x96": 0}, "out of range"),
+        ({"sqrt_price_x96": MAX_SQRT_RATIO}, "out of range"),
+        ({"liquidity": 1}, "liquidity is 1, its ticks sum to"),
+        ({"ticks": FAR, "liquidity": 1}, "out of range"),
+        ({"ticks": OPEN}, "sum of liquidity_net is 1, expected 0"),
+        ({"ticks": OPEN[::-1]}, "not strictly ascending"),
+        ({"ticks": ((61, TickState(5, 5, 0, 0)),)}, "tick 61 is off the spacing of 60"),
+        ({"ticks": ((60, TickState(0, 0, 0, 0)),)}, "tick 60 is initialised without liquidity"),
+        ({"fee_protocol": 3}, "not of this contract"),
     ],
 )
-def test_a_snapshot_that_contradicts_itself_makes_no_pool(changes: dict[str, Any]) -> None:
-    with pytest.raises(SimulationError):
+def test_a_snapshot_that_contradicts_itself_makes_no_pool(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(SimulationError, match=says) as caught:
         Pool.from_snapshot(make_snapshot(**changes))
+    assert "\n" not in str(caught.value) and "pool=0xpool" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "says"),
+    [
+        ("mint", ("ann", -61, 60, 5), "reverted without a reason (a tick is not a multiple of the pool's spacing)"),
+        ("apply_liquidity", (-60, 61, 5), "reverted without a reason (a tick is not a multiple of the pool's spacing)"),
+        ("mint", ("ann", -887_280, 60, 5), "reverted: TLM (the lower tick is below -887272)"),
+        ("mint", ("ann", 60, 60, 5), "reverted: TLU (the lower tick is not below the upper)"),
+        ("burn", ("ann", -600, 600, 2 * 10**18), "reverted: LS (there is less liquidity than is taken)"),
+        ("burn", ("eve", -600, 600, 0), "reverted: NP (there is no such position)"),
+        ("swap", (True, 1, 2**159), "reverted: SPL (the price limit lies behind the price, or out of range)"),
+    ],
+)
+def test_a_revert_is_told_in_words(verb: str, arguments: tuple[Any, ...], says: str) -> None:
+    with pytest.raises(PoolRevert) as caught:
+        getattr(make_pool(), verb)(*arguments)
+    assert str(caught.value) == says
+
+
+def test_a_quote_beyond_the_liquidity_is_an_error_unless_less_will_do() -> None:
+    for zero_for_one in (True, False):
+        for amount in (10**30, -(10**30)):
+            pool = make_pool()
+            before = state(pool)
+            with pytest.raises(SimulationError, match="beyond the pool's liquidity"):
+                pool.quote(zero_for_one, amount)
+            quote = pool.quote(zero_for_one, amount, partial=True)
+            limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
+            assert pool.quote(zero_for_one, amount, limit) == quote
+            assert state(pool) == before
+            amounts = pool.swap(zero_for_one, amount, None)
+            assert (quote.amount0, quote.amount1) == amounts
+            specified = amounts[0] if zero_for_one == (amount > 0) else amounts[1]
+            assert quote.amount_remaining == amount - specified != 0
 
 
 def test_liquidity_without_owner_moves_the_market_as_mint_and_burn_do() -> None:

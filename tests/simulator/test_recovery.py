@@ -94,7 +94,7 @@ def small_pool(*ranges: tuple[int, int, int]) -> Pool:
 
 def event_of(pool: Pool, call: RecoveredCall) -> SwapEvent:
     """Return the log that a call would leave, without making it."""
-    quote = pool.quote(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96)
+    quote = pool.quote(call.zero_for_one, call.amount_specified, call.sqrt_price_limit_x96, partial=True)
     return SwapEvent(0, quote.amount0, quote.amount1, quote.sqrt_price_x96, quote.liquidity, quote.tick)
 
 

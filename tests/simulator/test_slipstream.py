@@ -305,7 +305,7 @@ def test_copies_and_quotes_are_apart() -> None:
     twin.sync_reward(1, 2, 3)
     twin.set_dynamic_fee(420, 60, 0, 0)
     twin.apply_liquidity(-60, 60, 5)
-    pool.quote(True, 10**18, None)
+    pool.quote(True, 10**18, partial=True)
     assert everything(pool) == before != everything(twin)
 
 

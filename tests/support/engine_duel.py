@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from support.pancake_walk import PancakeWalk
 from support.pool_duel import answer, shrunk
 from support.pool_fields import FIELDS
 from support.pool_walk import LENGTH, Operation, PoolWalk
 
 from protocol.units import Q96
-from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.fee_policy import PANCAKE_V3, UNISWAP_V3, ProtocolFeePolicy
+from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.pool import Pool
+
+LAST = (MAX_SQRT_RATIO - 1, MIN_SQRT_RATIO + 1)  # how far a rising and a falling swap can go
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +28,13 @@ class EngineDefeat:
     index: int
     fee_pips: int
     tick_spacing: int
+    fee_policy: ProtocolFeePolicy
     operations: tuple[Operation, ...]
     difference: str
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}, walk {self.index}: {self.difference}", "reproduce:"]
-        lines.append(f"pool = Pool({self.fee_pips}, {self.tick_spacing})")
+        lines.append(f"pool = Pool({self.fee_pips}, {self.tick_spacing}, {self.fee_policy})")
         return "\n".join([*lines, *map(str, self.operations)])
 
 
@@ -48,9 +53,11 @@ def difference_of(ours: Any, theirs: Any) -> str | None:
 class EngineDuel:
     """One pool twice: in plain Python and in another engine."""
 
-    def __init__(self, native: Any, fee_pips: int, tick_spacing: int) -> None:
-        self.python = Pool(fee_pips, tick_spacing)
-        self.native = native(fee_pips, tick_spacing)
+    def __init__(
+        self, native: Any, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3
+    ) -> None:
+        self.python = Pool(fee_pips, tick_spacing, fee_policy)
+        self.native = native(fee_pips, tick_spacing, fee_policy)
 
     def step(self, operation: Operation) -> str | None:
         """Carry out one operation on both. Returns how they differ, None if they do not."""
@@ -65,32 +72,38 @@ class EngineDuel:
         return difference_of(self.python, self.native)
 
 
-def fight_engines(native: Any, seed: int, index: int, length: int = LENGTH) -> EngineDefeat | None:
+def fight_engines(
+    native: Any, seed: int, index: int, walks: type[PoolWalk | PancakeWalk] = PoolWalk
+) -> EngineDefeat | None:
     """Walk once with both; return the difference met, with as few operations as possible, or None."""
-    walk = PoolWalk(seed, index)
-    duel = EngineDuel(native, walk.fee_pips, walk.spacing)
+    walk = walks(seed, index)
+    kind = walk.fee_pips, walk.spacing, walk.fee_policy
+    duel = EngineDuel(native, *kind)
     operations: list[Operation] = []
-    for _ in range(length):
+    for _ in range(LENGTH):
         operations.append(walk.next(duel.python))
         if duel.step(operations[-1]) is not None:
 
             def replay(kept: Sequence[Operation]) -> str | None:
-                return replayed_engines(native, walk.fee_pips, walk.spacing, kept)
+                return replayed_engines(native, *kind, kept)
 
             fewest = shrunk(operations, replay)
-            return EngineDefeat(seed, index, walk.fee_pips, walk.spacing, tuple(fewest), str(replay(fewest)))
+            return EngineDefeat(seed, index, *kind, tuple(fewest), str(replay(fewest)))
     return None
 
 
-def replayed_engines(native: Any, fee_pips: int, tick_spacing: int, operations: Sequence[Operation]) -> str | None:
+def replayed_engines(
+    native: Any, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy, operations: Sequence[Operation]
+) -> str | None:
     """Carry out fixed operations on a fresh pair; return the first difference."""
-    duel = EngineDuel(native, fee_pips, tick_spacing)
+    duel = EngineDuel(native, fee_pips, tick_spacing, fee_policy)
     return next((difference for op in operations if (difference := duel.step(op)) is not None), None)
 
 
 def probe_engines(native: Any) -> str | None:
-    """Return how the engines differ where random walks hardly ever come: exact multiples, and small steps at edges."""
-    return _probe_multiples(native) or _probe_edges(native)
+    """Return how the engines differ where random walks hardly ever come: exact multiples, small steps
+    at edges, and many segments crossed again and again."""
+    return _probe_multiples(native) or _probe_edges(native) or _probe_sweeps(native)
 
 
 def _probe_multiples(native: Any) -> str | None:
@@ -126,7 +139,43 @@ def _probe_edges(native: Any) -> str | None:
             falls = duel.python.tick > edge if rng.random() < 0.6 else rng.random() < 0.5
             size = duel.python.liquidity * rng.randrange(1, 40) // 200_000
             amount = max(1, size) * rng.choice([1, 1, -1])
-            found = duel.step(Operation(21, "swap", (falls, amount, None)))
+            found = duel.step(Operation(21, "swap", (falls, amount, LAST[falls])))
             if found is not None:
                 return found
     return None
+
+
+def _probe_sweeps(native: Any) -> str | None:
+    """Swaps over segments that were crossed before: to limits between and on ticks, and by amounts that end there."""
+    for policy in (UNISWAP_V3, PANCAKE_V3):
+        rng = random.Random(policy.denominator)
+        shares = [0, 0, policy.lowest, policy.highest]
+        duel = EngineDuel(native, 500, 10, policy)
+        duel.step(Operation(9, "initialize", (Q96 + 12345,)))
+        for index in range(-30, 30):
+            liquidity = rng.choice([1, 10**9, 10**9 + 1, rng.randrange(1, 10**18)])
+            duel.step(Operation(9, "apply_liquidity", (index * 10, index * 10 + 10, liquidity)))
+        for step in range(400):
+            operation = _sweep(duel.python, rng, 9 + step // 3)
+            if step % 40 == 39:
+                operation = Operation(9 + step // 3, "set_fee_protocol", (rng.choice(shares), rng.choice(shares)))
+            found = duel.step(operation)
+            if found is not None:
+                return f"{operation}: {found}"
+    return None
+
+
+def _sweep(pool: Pool, rng: random.Random, timestamp: int) -> Operation:
+    falls = pool.tick > 0 if rng.random() < 0.7 else rng.random() < 0.5
+    tick = max(-290, min(290, pool.tick + (-1 if falls else 1) * rng.randrange(11, 200)))
+    limit = get_sqrt_ratio_at_tick(tick // 10 * 10 + rng.choice([0, 0, 5])) + rng.choice([-1, 0, 0, 1])
+    if falls != (limit < pool.sqrt_price_x96) or limit == pool.sqrt_price_x96:
+        return Operation(timestamp, "swap", (falls, 1, LAST[falls]))
+    exact_in = rng.random() < 0.5
+    quote = pool.quote(falls, 10**30 if exact_in else -(10**30), limit)
+    # What reaches the limit, one unit more or less; the other side asks to be given, or gives, as much.
+    amount = (quote.amount0 if falls == exact_in else quote.amount1) + rng.choice([-1, 0, 0, 1])
+    choice = rng.random()
+    if choice < 0.4:
+        return Operation(timestamp, "swap", (falls, amount or 1, LAST[falls]))
+    return Operation(timestamp, "swap", (falls, 10**30 if exact_in else -(10**30), limit))

@@ -19,31 +19,13 @@ from support.bytecode_pool import (
     words,
 )
 from support.evm_assembly import MINT, PANCAKE_DEPLOYER, PANCAKE_PAYER, TOKEN, assemble
-from support.pool_walk import Operation, PoolWalk
 
 from simulator.chain.artifacts import PANCAKE_POOL
-from simulator.fee_policy import PANCAKE_V3_TIERS
 from simulator.math.oracle import Observation
 from simulator.math.position import PositionInfo
 from simulator.math.tick import TickInfo
-from simulator.pool import Pool
 
 DEPLOYER = 0xDE << 152
-# What the walk's settings of 1/n stand for here: the same share, or one as likely to be refused.
-SETTINGS = {
-    0: 0,
-    4: 2500,
-    5: 2000,
-    6: 1667,
-    7: 1428,
-    8: 1250,
-    9: 1111,
-    10: 1000,
-    1: 4000,
-    3: 4001,
-    11: 999,
-    255: 65_535,
-}
 
 
 class PancakeBytecodePool(BytecodePool):
@@ -114,21 +96,3 @@ class PancakeBytecodePool(BytecodePool):
     def _observed(answer: list[int]) -> Observation:
         timestamp, tick_cumulative, seconds_per_liquidity, initialized = answer
         return Observation(timestamp, signed(tick_cumulative, 56), seconds_per_liquidity, bool(initialized))
-
-
-class PancakeWalk:
-    """A walk over a pool of PancakeSwap's tiers, with its settings of the protocol's share."""
-
-    def __init__(self, seed: int, index: int) -> None:
-        self._walk = PoolWalk(seed, index)
-        self.fee_pips = sorted(PANCAKE_V3_TIERS)[index % len(PANCAKE_V3_TIERS)]
-        self.spacing = PANCAKE_V3_TIERS[self.fee_pips]
-        self._walk.fee_pips, self._walk.spacing = self.fee_pips, self.spacing
-
-    def next(self, pool: Pool) -> Operation:
-        """Return the next operation."""
-        operation = self._walk.next(pool)
-        if operation.verb != "set_fee_protocol":
-            return operation
-        settings = tuple(SETTINGS[setting] for setting in operation.arguments)
-        return Operation(operation.timestamp, operation.verb, settings)

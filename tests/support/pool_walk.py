@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.units import MAX_TICK, MIN_TICK
+from simulator.fee_policy import UNISWAP_V3
 from simulator.math.tick_math import (
     MAX_SQRT_RATIO,
     MIN_SQRT_RATIO,
@@ -56,6 +57,7 @@ class PoolWalk:
         self.kind = KINDS[index % len(KINDS)]
         self.fee_pips = self._random.choice(list(SPACINGS))
         self.spacing = SPACINGS[self.fee_pips]
+        self.fee_policy = UNISWAP_V3
         # Near the end of uint32 for the oracle, whose clock wraps there.
         self._time = 2**32 - self._random.randrange(1, 5000) if self.kind == "oracle" else 1601906400
         self._count = 0

@@ -18,6 +18,7 @@ from db.store import Store
 from protocol.units import JobId, RoundId
 from simulator.events import Block
 from simulator.market import Market, MarketInfo
+from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import demo_jobs
 from tideline.guard import guard
@@ -41,7 +42,7 @@ def recorded_job(job_id: str, *, like: str = "wbtc-weth", **changes: Any) -> Job
 
 async def at_full_speed(job: Job, resume_after: int | None) -> Market:
     """Open a job's recorded market without a pace."""
-    return open_market(job, resume_after, None)
+    return await open_market(job, resume_after, None, {})
 
 
 @dataclass
@@ -83,6 +84,13 @@ class SeenMarket:
     @property
     def info(self) -> MarketInfo:
         return self.inner.info
+
+    @property
+    def vault(self) -> VaultState | None:
+        return self.inner.vault
+
+    async def settle(self) -> None:
+        await self.inner.settle()
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         return await self.inner.open_round(length_blocks)

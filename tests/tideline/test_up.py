@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
+import select
 import signal
 import sqlite3
 import subprocess
@@ -110,16 +112,118 @@ def test_a_second_run_continues_where_the_first_ended(tmp_path: Path) -> None:
     assert rows[1][2] == rows[0][3] and rows[3][2] == rows[2][3]
 
 
-def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
+def read_until(process: subprocess.Popen[str], text: str, times: int) -> None:
+    """Read its standard error until so many lines have contained a text."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        times -= text in line
+        if times == 0:
+            return
+    raise AssertionError(f"it ended before it said {text!r} often enough")
+
+
+def ends_of_children(pid: int) -> list[int]:
+    """Return a file descriptor for each child of a process; it becomes readable when the child has ended."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [os.pidfd_open(int(child)) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def have_ended(watches: list[int]) -> bool:
+    """Whether all of them end within a few seconds."""
+    for watch in watches:
+        if not select.select([watch], [], [], 10)[0]:
+            return False
+        os.close(watch)
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_it_and_its_devnets(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         [*TIDELINE, "up", "--speed", "200x"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert process.stderr is not None
-    assert "opens at block" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
+    read_until(process, "opens at block", 2)
+    devnets = ends_of_children(process.pid)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=30)
-    assert process.returncode == 0 and "evaluation rounds" in out
-    assert asyncio.run(_open_rounds(tmp_path)) == []
+    assert len(devnets) == 2 and have_ended(devnets)
+    if number is signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 0 and "evaluation rounds" in out
+        assert asyncio.run(_open_rounds(tmp_path)) == []
+
+
+def test_a_devnet_killed_under_it_costs_the_round_and_nobody_anything(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*TIDELINE, "up", "--speed", "max", "--rounds", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    read_until(process, "wbtc-weth   evaluation round 1 opens", 1)
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    for child in [child for task in tasks for child in (task / "children").read_text().split()]:
+        os.kill(int(child), signal.SIGKILL)
+    out, told = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert "wbtc-weth-evaluation-1 is inconclusive, nobody is scored: anvil ended by itself (exit_code=-9)" in told
+    assert "4 evaluation rounds" in out
+    asyncio.run(_check_invariants(tmp_path))
+
+
+def test_without_anvil_it_says_so_in_one_line_and_plays_the_records(tmp_path: Path) -> None:
+    nowhere = {
+        "PATH": os.devnull,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "npm_config_registry": "http://127.0.0.1:1",
+    }
+    environment = {**os.environ, **nowhere}
+    done = subprocess.run(
+        [*TIDELINE, "up", "--rounds", "1", "--speed", "max", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    first, *others = done.stderr.splitlines()
+    assert done.returncode == 0 and first.startswith(
+        "devnet      playing the recorded markets instead: npm cannot fetch"
+    )
+    assert "2 evaluation rounds" in done.stdout and not any("devnet" in line for line in others)
+    refused = subprocess.run(
+        [*TIDELINE, "up", "--rounds", "1", "--market", "devnet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+
+
+def test_records_and_devnets_tell_the_same_story(tmp_path: Path) -> None:
+    """One job, moved between them: it goes on where it was, and no score tells which of them a round was played on."""
+    mixed, plain = tmp_path / "mixed", tmp_path / "plain"
+    for folder, runs in ((mixed, (("recorded", "1"), ("devnet", "1"))), (plain, (("recorded", "2"),))):
+        folder.mkdir()
+        for market, rounds in runs:
+            done = tideline(folder, "up", "--rounds", rounds, "--speed", "max", "--market", market)
+            assert done.returncode == 0, done.stderr
+    assert scores_of(mixed) == scores_of(plain)
+    assert len(scores_of(plain)) == 2 * 2 * len(DEMO_MINERS)
+
+
+def scores_of(folder: Path) -> list[tuple[Any, ...]]:
+    """Every round and score in a folder's database."""
+    columns = "r.round_id, r.start_block, r.end_block, r.start_timestamp, s.hotkey, s.score_e18"
+    with contextlib.closing(sqlite3.connect(folder / ".tideline" / "jobs.sqlite3")) as raw:
+        joined = "rounds r join round_scores s on r.round_id = s.round_id"
+        return raw.execute(f"select {columns} from {joined} order by 1, 5").fetchall()
 
 
 def test_kill_9_at_ten_random_moments_scores_nobody_twice_and_punishes_nobody(tmp_path: Path) -> None:
@@ -127,7 +231,7 @@ def test_kill_9_at_ten_random_moments_scores_nobody_twice_and_punishes_nobody(tm
     rng = random.Random(20261121)
     for _ in range(10):
         process = subprocess.Popen(
-            [*TIDELINE, "up", "--speed", "max"],
+            [*TIDELINE, "up", "--speed", "max", "--market", "recorded"],
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -140,7 +244,7 @@ def test_kill_9_at_ten_random_moments_scores_nobody_twice_and_punishes_nobody(tm
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stderr.close()
-    final = tideline(tmp_path, "up", "--rounds", "2", "--speed", "max", "--json")
+    final = tideline(tmp_path, "up", "--rounds", "2", "--speed", "max", "--json", "--market", "recorded")
     assert final.returncode == 0, final.stderr
     asyncio.run(_check_invariants(tmp_path))
     board = tideline(tmp_path, "leaderboard", "--json")
@@ -183,6 +287,7 @@ async def _check_invariants(folder: Path) -> None:
     ("arguments", "says"),
     [
         (("up", "--rounds", "0"), "Invalid value for '--rounds'"),
+        (("up", "--market", "moon"), "Invalid value for '--market'"),
         (("up", "--speed", "fast"), "use for example 1x, 500x or max"),
         (("up", "--speed", "0x"), "not a speed"),
         (("up", "--db", "mysql://x"), "unknown database scheme"),

@@ -152,6 +152,13 @@ class Tampered:
     def info(self) -> MarketInfo:
         return self.inner.info
 
+    @property
+    def vault(self) -> None:
+        return None
+
+    async def settle(self) -> None:
+        await self.inner.settle()
+
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         return await self.inner.open_round(length_blocks)
 
@@ -204,6 +211,13 @@ class Unreachable:
     @property
     def info(self) -> MarketInfo:
         return self._inner.info
+
+    @property
+    def vault(self) -> None:
+        return None
+
+    async def settle(self) -> None:
+        await self._inner.settle()
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         if self._failures:

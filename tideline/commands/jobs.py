@@ -37,7 +37,11 @@ _SETTINGS = (
     click.option("--max-pool-share", metavar="PPM", help="In-range share to flag, parts per million; default 10000."),
     click.option("--feed", metavar="chain|recorded", help="Where blocks come from; default chain."),
     click.option("--record", metavar="NAME", help="The recorded market (recorded feed only)."),
-    click.option("--opening", metavar="JSON|@FILE", help="Inventory of the virtual vault (recorded feed only)."),
+    click.option(
+        "--opening",
+        metavar="JSON|@FILE",
+        help="Inventory of a virtual vault; a chain job without one reads its vault on chain.",
+    ),
     click.option("--gas-price-wei", metavar="WEI", help="Price charged for each operation's gas; default 0."),
     click.option("--native-token", metavar="token0|token1", help="The pool token that pays for gas, if one does."),
     click.option("--native-rate-num", metavar="N", help="Otherwise: raw quote units ..."),

@@ -16,11 +16,12 @@ from protocol.errors import ConfigError
 from protocol.signing import keypair_from_uri
 from protocol.units import Hotkey, JobId
 from simulator import records
-from simulator.market import Market
+from simulator.market import Market, MarketInfo
 from simulator.recorded import RecordedMarket, parse_speed
+from simulator.records import Record
 from tideline.commands.leaderboard import load_boards, print_board
 from tideline.console import Console, Tally
-from tideline.demo import DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs
+from tideline.demo import DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs, devnet_of, market_settings
 from tideline.embedded import (
     NETUID,
     START_BLOCK,
@@ -49,37 +50,47 @@ METAGRAPH_REFRESH_S = 300.0
 @click.command()
 @click.option("--rounds", type=click.IntRange(min=1), help="Stop after this many evaluation rounds of each job.")
 @click.option("--speed", default="60x", show_default=True, help="Chain seconds per second: 1x, 500x, or max.")
+@click.option(
+    "--market",
+    type=click.Choice(["devnet", "recorded"]),
+    help="devnet: private chains on which the markets trade as they did; recorded: the same without a chain, faster. "
+    "Default: devnet, or recorded where anvil cannot be had.",
+)
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
 @click.option("--quiet", is_flag=True, help="Show finished rounds only, not every checkpoint.")
 @database_option
-def up(*, rounds: int | None, speed: str, as_json: bool, quiet: bool, database_url: str) -> None:
-    """Run a validator, four miners and two real recorded markets on this machine.
+def up(*, rounds: int | None, speed: str, market: str | None, as_json: bool, quiet: bool, database_url: str) -> None:
+    """Run a validator, four miners and two real markets on this machine.
 
-    The markets are replayed event by event into every miner's own fork; the miners answer signed queries over HTTP on
-    loopback; the Bittensor
-    chain is in memory behind the SDK's own client. Progress goes to standard error, the leaderboard to standard output.
-    A second run continues where the first one ended. Stop it with Ctrl-C.
+    Each market is a private chain (anvil, a child process) with the real contracts, on which a real pool trades as it
+    did; the validator reads it over HTTP as it would read Base. Every event goes into every miner's own fork; miners
+    answer signed queries over HTTP on loopback; the Bittensor chain is in memory behind the SDK's own client. Progress
+    goes to standard error, the leaderboard to standard output. A second run continues where the first one ended.
+    Stop it with Ctrl-C; nothing is left running.
 
     \b
     Examples:
       tideline up
       tideline up --rounds 3 --speed max
-      tideline up --rounds 800 --speed max --quiet     # past day 8: live rounds on paper
+      tideline up --market recorded --rounds 800 --speed max --quiet     # past day 8: live rounds on paper
     """
-    tally = asyncio.run(_up(rounds, parse_speed(speed), database_url, detail=not quiet))
+    tally = asyncio.run(_up(rounds, parse_speed(speed), market, database_url, detail=not quiet))
     _print_results(database_url, tally, as_json=as_json)
 
 
-async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, detail: bool) -> Tally:
+async def _up(
+    rounds: int | None, speed: Fraction | None, wanted: str | None, database_url: str, *, detail: bool
+) -> Tally:
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(database_url, create=True))
-        jobs = await _ensure_jobs(store)
         signer = keypair_from_uri(DEMO_VALIDATOR_URI)
         names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
-        markets = {job.job_id: records.load(job.record).info for job in jobs if job.record}
+        markets: dict[str, MarketInfo] = {}
         console = Console(names, markets, detail=detail)
+        jobs = await _ensure_jobs(store, on_devnet=await _has_devnet(wanted, console))
+        markets |= {job.job_id: _record_of(job).info for job in jobs}
         chain = make_chain(signer.ss58_address, list(names))
         clock = EmbeddedClock(chain)
         await _catch_up(chain, store, jobs)
@@ -94,7 +105,7 @@ async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, 
         context = RunnerContext(store, client, roster, guard, signer, console, code_version())
 
         async def market(job: Job, resume_after: int | None) -> Market:
-            return ClockedMarket(job.job_id, open_market(job, resume_after, speed), clock)
+            return ClockedMarket(job.job_id, await _open(job, resume_after, speed, console), clock)
 
         holder = stack.enter_context(LeaseName(database_url))
         service = ValidatorService(context, market, ServiceSettings(max_rounds=rounds), holder=holder)
@@ -104,12 +115,52 @@ async def _up(rounds: int | None, speed: Fraction | None, database_url: str, *, 
         return console.tally
 
 
-async def _ensure_jobs(store: Store) -> tuple[Job, ...]:
-    """Register the demo jobs where they are missing; what the operator changed stays."""
-    for job in demo_jobs():
-        if await store.get_job(job.job_id) is None:
+async def _has_devnet(wanted: str | None, console: Console) -> bool:
+    """Return whether to play on devnets. Raises ConfigError where they are wanted and cannot be had."""
+    if wanted == "recorded":
+        return False
+    from simulator.chain.devnet import Devnet  # a second to import, which the recorded markets do not need
+
+    try:
+        await asyncio.to_thread(Devnet.prepare)
+    except ConfigError as error:
+        if wanted is not None:
+            raise
+        console.note("devnet", f"playing the recorded markets instead: {error}")
+        return False
+    return True
+
+
+async def _open(job: Job, resume_after: int | None, speed: Fraction | None, console: Console) -> Market:
+    net = devnet_of(job)
+    if net is None:
+        return await open_market(job, resume_after, speed, {})
+    from tideline.devnet_market import DevnetMarket  # as above
+
+    market = await DevnetMarket.start(
+        records.load(net.record), chain_id=net.chain_id, speed=speed, start_block=resume_after
+    )
+    console.note(job.job_id, f"plays on a devnet: {market.url}, chain {net.chain_id}, pool {net.pool}")
+    return market
+
+
+def _record_of(job: Job) -> Record:
+    net = devnet_of(job)
+    return records.load(net.record if net is not None else job.record or "")
+
+
+async def _ensure_jobs(store: Store, *, on_devnet: bool) -> tuple[Job, ...]:
+    """Register the demo jobs where they are missing, and move them to the market wanted; what else the operator changed
+    stays.
+    """
+    for job, elsewhere in zip(demo_jobs(on_devnet=on_devnet), demo_jobs(on_devnet=not on_devnet), strict=True):
+        found = await store.get_job(job.job_id)
+        if found is None:
             await store.add_job(job)
-    active = tuple(job for job in await store.list_jobs(active_only=True) if job.feed == "recorded")
+        elif market_settings(found) == market_settings(elsewhere):
+            await store.update_job(job.job_id, market_settings(job))
+    listed = await store.list_jobs(active_only=True)
+    active = tuple(job for job in listed if job.feed == "recorded" or devnet_of(job) is not None)
     if not active:
         raise ConfigError("every job is paused; resume one with `tideline jobs resume JOB`")
     return active
@@ -119,7 +170,7 @@ async def _catch_up(chain: InMemorySubtensor, store: Store, jobs: tuple[Job, ...
     """Move the chain to where an earlier run had brought it, which the markets' own progress tells."""
     elapsed = []
     for job in jobs:
-        record = records.load(job.record or "")
+        record = _record_of(job)
         last = await store.last_block(JobId(job.job_id))
         reached = RecordedMarket(record, start_block=last).snapshot().timestamp
         elapsed.append(reached - record.opening.timestamp)

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,7 @@ from protocol.units import Hotkey
 from simulator.engine import Engine
 from simulator.market import Market, MarketInfo
 from simulator.recorded import parse_speed
+from tideline.chains import ChainAccess, chain_accesses, chain_options
 from tideline.console import Console
 from tideline.guard import guard
 from tideline.markets import open_market
@@ -56,6 +58,7 @@ class ValidatorOptions:
     no_weights: bool
     service: ServiceSettings
     speed: Fraction | None
+    chains: Mapping[int, ChainAccess]
     engine: Engine
     database_url: str
 
@@ -118,6 +121,7 @@ class ValidatorOptions:
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="Stop after this many evaluation rounds of each job.")
 @click.option("--speed", default="1x", show_default=True, help="How fast recorded markets play: 1x, 500x, max.")
+@chain_options
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True
 )
@@ -138,6 +142,10 @@ def validator(
     max_jobs: int | None,
     rounds: int | None,
     speed: str,
+    rpcs: tuple[str, ...],
+    rpc_quorum: int | None,
+    block_times: tuple[str, ...],
+    managers: tuple[str, ...],
     log_level: str,
     engine: Engine,
     database_url: str,
@@ -148,6 +156,9 @@ def validator(
     at the next round. Stopping it, even with kill -9, costs nobody anything: the round under way becomes inconclusive.
     Several validators may share a database; each job is played by one of them.
 
+    A job with the feed "chain" is played on its pool as it trades: name nodes of its chain with --rpc or TIDELINE_RPC.
+    A devnet and Base differ by these settings alone. No port is opened: the validator asks miners and nodes.
+
     An encrypted hotkey is opened with BT_WALLET_PASSWORD, or with what is in the file BT_WALLET_PASSWORD_FILE. Exit
     code 2: something only you can change is wrong, such as a hotkey that is not registered; one line says what.
 
@@ -156,6 +167,8 @@ def validator(
       tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
       tideline validator --dev-key //Alice --miner 5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty@127.0.0.1:8091 \\
           --allow-private --rounds 2 --speed max
+      tideline validator --netuid 98 --rpc 8453=https://node-a.example --rpc 8453=https://node-b.example \\
+          --rpc 8453=https://node-c.example --rpc-quorum 2
     """
     if bool(dev_key) != bool(miners):
         raise ConfigError("--dev-key and --miner go together: without a chain both ends are named by hand")
@@ -169,6 +182,7 @@ def validator(
         no_weights=no_weights,
         service=ServiceSettings(max_rounds=rounds, max_jobs=max_jobs),
         speed=parse_speed(speed),
+        chains=chain_accesses(rpcs, rpc_quorum, block_times, managers),
         engine=engine,
         database_url=database_url,
     )
@@ -195,7 +209,7 @@ async def _validate(options: ValidatorOptions, signer: Signer) -> None:
         )
 
         async def market(job: Job, resume_after: int | None) -> Market:
-            opened = open_market(job, resume_after, options.speed)
+            opened = await open_market(job, resume_after, options.speed, options.chains)
             markets[job.job_id] = opened.info
             return opened
 

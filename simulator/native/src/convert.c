@@ -1,9 +1,11 @@
 #include "convert.h"
 
-static PyObject *raise_named(const char *module, const char *name, const char *text) {
+/* more: a second argument, or NULL */
+static PyObject *raise_named(const char *module, const char *name, const char *text, PyObject *more) {
     PyObject *type = NULL, *error = NULL, *from = PyImport_ImportModule(module);
     if (from != NULL) type = PyObject_GetAttrString(from, name);
-    if (type != NULL) error = PyObject_CallFunction(type, "s", text);
+    if (type != NULL)
+        error = more == NULL ? PyObject_CallFunction(type, "s", text) : PyObject_CallFunction(type, "sO", text, more);
     if (error != NULL) PyErr_SetObject(type, error);
     Py_XDECREF(error);
     Py_XDECREF(type);
@@ -12,7 +14,7 @@ static PyObject *raise_named(const char *module, const char *name, const char *t
 }
 
 PyObject *raise_simulation_error(const char *message) {
-    return raise_named("protocol.errors", "SimulationError", message);
+    return raise_named("protocol.errors", "SimulationError", message, NULL);
 }
 
 const char *reason_of(Status status) {
@@ -20,13 +22,22 @@ const char *reason_of(Status status) {
         [REVERT_EMPTY] = "",  [REVERT_AS] = "AS",   [REVERT_LOK] = "LOK", [REVERT_SPL] = "SPL", [REVERT_TF] = "TF",
         [REVERT_LS] = "LS",   [REVERT_LA] = "LA",   [REVERT_LO] = "LO",   [REVERT_NP] = "NP",   [REVERT_TLU] = "TLU",
         [REVERT_TLM] = "TLM", [REVERT_TUM] = "TUM", [REVERT_AI] = "AI",   [REVERT_R] = "R",     [NO_MEMORY] = NULL,
+        [REVERT_SPACING] = "",
     };
     return REASONS[status];
 }
 
+static const char REVERTS[] = "simulator.math.revert";
+
 PyObject *raise_status(Status status) {
     if (status == NO_MEMORY) return PyErr_NoMemory();
-    return raise_named("simulator.math.revert", "PoolRevert", reason_of(status));
+    if (status != REVERT_SPACING) return raise_named(REVERTS, "PoolRevert", reason_of(status), NULL);
+    PyObject *meaning = NULL, *module = PyImport_ImportModule(REVERTS);
+    if (module != NULL) meaning = PyObject_GetAttrString(module, "OFF_SPACING");
+    if (meaning != NULL) raise_named(REVERTS, "PoolRevert", reason_of(status), meaning);
+    Py_XDECREF(meaning);
+    Py_XDECREF(module);
+    return NULL;
 }
 
 static bool read_bytes(PyObject *value, u64 *limbs, int count, bool is_signed) {

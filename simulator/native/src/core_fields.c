@@ -87,7 +87,7 @@ static Field PRICE = {FIELD_PRICE, AT(price), 0}, TICK = {FIELD_TICK, AT(tick), 
 static Field LIQUIDITY_FIELD = {FIELD_U128, AT(liquidity), 0}, TIME = {FIELD_TIME, AT(timestamp), 0};
 static Field GROWTH0 = {FIELD_U256, AT(growth[0]), 0}, GROWTH1 = {FIELD_U256, AT(growth[1]), 0};
 static Field FEES0 = {FIELD_U128, AT(protocol_fees[0]), 0}, FEES1 = {FIELD_U128, AT(protocol_fees[1]), 0};
-static Field FEE = {FIELD_U32, AT(fee_pips), PIPS - 1}, FEE_PROTOCOL = {FIELD_U32, AT(fee_protocol), 255};
+static Field FEE = {FIELD_U32, AT(fee_pips), PIPS - 1}, FEE_PROTOCOL = {FIELD_U32, AT(fee_protocol), UINT32_MAX};
 static Field BALANCE0 = {FIELD_BALANCE, AT(balance[0]), 0}, BALANCE1 = {FIELD_BALANCE, AT(balance[1]), 0};
 static Field INDEX = {FIELD_U32, AT(observation_index), 65535}, CARDINALITY = {FIELD_U32, AT(cardinality), 65535};
 static Field CARDINALITY_NEXT = {FIELD_U32, AT(cardinality_next), 65535};

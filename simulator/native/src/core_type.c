@@ -6,17 +6,34 @@ bool core_is_free(const Core *core) {
     return false;
 }
 
+static bool read_attribute(PyObject *object, const char *name, long long low, long long high, uint32_t *r) {
+    long long x;
+    PyObject *value = PyObject_GetAttrString(object, name);
+    bool is_read = value != NULL && read_long(value, low, high, &x);
+    Py_XDECREF(value);
+    if (is_read) *r = (uint32_t)x;
+    return is_read;
+}
+
+/* Two settings share 32 bits, and a product of one with 96 bits stays below 2**128. */
+static bool read_policy(PyObject *object, FeePolicy *policy) {
+    return read_attribute(object, "half_bits", 1, 16, &policy->half_bits) &&
+           read_attribute(object, "denominator", 0, UINT32_MAX, &policy->denominator);
+}
+
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"fee_pips", "tick_spacing", NULL};
-    PyObject *fee_object, *spacing_object;
+    static char *names[] = {"fee_pips", "tick_spacing", "fee_policy", NULL};
+    PyObject *fee_object, *spacing_object, *policy_object = NULL;
+    FeePolicy policy = {4, 0};
     long long fee, spacing;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO", names, &fee_object, &spacing_object)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O", names, &fee_object, &spacing_object, &policy_object)) return NULL;
+    if (policy_object != NULL && !read_policy(policy_object, &policy)) return NULL;
     if (!read_long(fee_object, 0, PIPS - 1, &fee)) return NULL;
     /* Wider spacings have no usable tick but 0, and would overflow the arithmetic of bitmap words. */
     if (!read_long(spacing_object, 1, MAX_TICK, &spacing)) return NULL;
     Core *core = (Core *)type->tp_alloc(type, 0);
     if (core == NULL) return NULL;
-    core->is_made = pool_init(&core->pool, (uint32_t)fee, (int32_t)spacing);
+    core->is_made = pool_init(&core->pool, (uint32_t)fee, (int32_t)spacing, policy);
     if (core->is_made) return (PyObject *)core;
     Py_DECREF(core);
     return PyErr_NoMemory();

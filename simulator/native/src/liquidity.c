@@ -99,7 +99,7 @@ static Status tick_changes(const Pool *p, TickChange *changes, i128 delta, const
         if (status != OK) return status;
     }
     for (int i = 0; i < 2; i++) {
-        if (changes[i].is_flipped && changes[i].number % p->tick_spacing != 0) return REVERT_EMPTY;
+        if (changes[i].is_flipped && changes[i].number % p->tick_spacing != 0) return REVERT_SPACING;
     }
     return OK;
 }

@@ -18,8 +18,15 @@ typedef struct {
     Price below, above;
 } Cell;
 
+/* Who else is paid out of fees (simulator.fee_policy): the two settings lie half_bits apart in fee_protocol; one takes
+ * 1 / setting of a fee, or setting / denominator. */
+typedef struct {
+    uint32_t half_bits, denominator; /* 1 .. 16; 0: without */
+} FeePolicy;
+
 typedef struct {
     u64 timestamp;
+    FeePolicy policy;
     uint32_t fee_pips;
     int32_t tick_spacing;
     u128 max_liquidity_per_tick;
@@ -35,7 +42,8 @@ typedef struct {
     u256 balance[2]; /* two's complement where they are not known */
     bool knows_balances;
     Table table;
-    /* Remembered results, no state: the last cell, fees, divisor and two bitmap word edges. */
+    /* Remembered results, no state: the last word (its first tick), cell, fees, divisor and two edges of words. */
+    int32_t word;
     Cell cell;
     Fees fees;
     Divisor divisor;
@@ -67,7 +75,7 @@ typedef struct {
     u128 tokens_owed[2];
 } Position;
 
-bool pool_init(Pool *p, uint32_t fee_pips, int32_t tick_spacing);
+bool pool_init(Pool *p, uint32_t fee_pips, int32_t tick_spacing, FeePolicy policy);
 bool pool_copy(Pool *p, const Pool *from);
 void pool_free(Pool *p);
 /* After tick, price or ticks were set by hand. */

@@ -26,6 +26,7 @@ typedef enum {
     REVERT_TUM,
     REVERT_AI,
     REVERT_R,
+    REVERT_SPACING, /* no reason given, either: a tick off the spacing */
     NO_MEMORY,
 } Status;
 
@@ -267,10 +268,11 @@ static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const
 }
 
 /* remaining < 2**127, liquidity > 0, fee <= PIPS - 2**19. Returns false where a number does not fit: then
- * step_general serves. `liquidity_divisor` is made of `liquidity`. */
+ * step_general serves. `liquidity_divisor` is made of `liquidity`; `is_reaching`: the target is known to be reached. */
 static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Divisor *liquidity_divisor,
-                             u128 remaining, bool exact_in, bool zero_for_one, const Fees *fees) {
+                             u128 remaining, bool exact_in, bool zero_for_one, const Fees *fees, bool is_reaching) {
     u128 amount = remaining;
+    if (is_reaching && exact_in) return whole_step(s, current, target, liquidity, fees);
     if (exact_in && !scale(&amount, remaining, PIPS - fees->fee_pips, &fees->pips, false)) return false;
     /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
     if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {

@@ -20,7 +20,7 @@ typedef struct {
     u128 share; /* of the fee, to the protocol */
     u256 growth;
     int32_t upper;
-    uint32_t key;
+    u64 key;
 } Segment;
 
 typedef struct {

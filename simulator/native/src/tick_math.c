@@ -23,9 +23,13 @@ static const u64 FACTORS[20][2] = {
 enum { LOW_BITS = 10, LOW_COUNT = 1 << LOW_BITS };
 static u128 low_products[LOW_COUNT];
 
-/* For a mantissa from 1 to 2, by its first bits: the reciprocal of a value near, and that value's logarithm to base 2. */
-enum { LOG_BITS = 6, LOG_COUNT = 1 << LOG_BITS };
-static double reciprocals[LOG_COUNT], logarithms[LOG_COUNT];
+/* For a mantissa from 1 to 2, by its first bits: of a value near, the reciprocal and the ticks. */
+enum { LOG_BITS = 8, LOG_COUNT = 1 << LOG_BITS };
+static struct {
+    double scale, ticks; /* the reciprocal over 2**62 */
+} logarithms[LOG_COUNT];
+static const double TICKS_PER_OCTAVE = 13863.636746827591; /* 1 / log2(sqrt(1.0001)) */
+static const double TICKS_PER_E = 20000.999983334167;       /* 1 / ln(sqrt(1.0001)) */
 
 static u128 factor(int bit) { return make128(FACTORS[bit][0], FACTORS[bit][1]); }
 
@@ -41,8 +45,9 @@ void tick_math_prepare(void) {
         low_products[i] = rest ? mul_high(low_products[rest], factor(top)) : factor(top);
     }
     for (int i = 0; i < LOG_COUNT; i++) {
-        reciprocals[i] = 1 / (1 + (i + 0.5) / LOG_COUNT);
-        logarithms[i] = -log2(reciprocals[i]);
+        double near = 1 + (i + 0.5) / LOG_COUNT;
+        logarithms[i].scale = 0x1p-62 / near;
+        logarithms[i].ticks = log2(near) * TICKS_PER_OCTAVE;
     }
 }
 
@@ -70,24 +75,22 @@ Price sqrt_ratio_at_tick(int32_t tick) {
     return price;
 }
 
-/* log2(head / 2**63) for head >= 2**63, to 1e-12: with |r| <= 2**-7 the series' next term is below 2**-44. */
-static inline double log2_of(u64 head) {
+/* How many ticks head / 2**63 is, for head >= 2**63, to 1e-9: with |r| <= 2**-9 the series' next term is below 2**-47. */
+static inline double ticks_of(u64 head) {
     int i = (int)(head << 1 >> (64 - LOG_BITS));
-    double r = (double)(int64_t)(head >> 1) * 0x1p-62 * reciprocals[i] - 1;
-    double r2 = r * r, odd = 1 + r2 * (1.0 / 3 + r2 * (1.0 / 5)), even = 0.5 + r2 * 0.25;
-    return logarithms[i] + (r * odd - r2 * even) * 1.4426950408889634;
+    double r = (double)(int64_t)(head >> 1) * logarithms[i].scale - 1;
+    double r2 = r * r;
+    return logarithms[i].ticks + TICKS_PER_E * (r + r2 * (r * (1.0 / 3) - 0.5 - r2 * 0.25));
 }
 
-/* The logarithm places the price among the ticks with an error below 1e-7 of a tick (1e-12 of an octave of 13,864).
- * Only the ratios' own rounding is coarser, where prices have few digits: there, as near a tick, the exact ratio
- * decides. */
+/* The logarithm places the price among the ticks with an error below 1e-7 of a tick. Only the ratios' own rounding is
+ * coarser, where prices have few digits: there, as near a tick, the exact ratio decides. */
 int32_t tick_at_sqrt_ratio(const Price *price) {
-    static const double TICKS_PER_OCTAVE = 13863.636746827591; /* 1 / log2(sqrt(1.0001)) */
     int top = price->w[2] ? 2 : price->w[1] ? 1 : 0;
     int zeros = __builtin_clzll(price->w[top]);
     u64 head = price->w[top] << zeros;
     if (top) head |= price->w[top - 1] >> 1 >> (63 - zeros);
-    double position = (log2_of(head) + (double)(top * 64 + 63 - zeros - 96)) * TICKS_PER_OCTAVE;
+    double position = ticks_of(head) + (double)(top * 64 + 63 - zeros - 96) * TICKS_PER_OCTAVE;
     int32_t tick = (int32_t)(position + 1048576) - 1048576; /* floor, since the sum is above 0 */
     double above = position - tick;
     if (LIKELY(top > 0 && above > 1e-6 && above < 1 - 1e-6)) return tick;

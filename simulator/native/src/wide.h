@@ -26,11 +26,13 @@ static inline u128 make128(u64 hi, u64 lo) { return (u128)hi << 64 | lo; }
 
 /* --- Doubles: an estimate good to a few units in the 53rd bit ----------------------------------------------------- */
 
-static inline double double64(u64 x) {
-    /* Two halves below 2**63, since the signed conversion is the one every processor has. */
-    return (double)(int64_t)(x >> 1) * 2.0 + (double)(int64_t)(x & 1);
+/* By parts below 2**63, since the signed conversion is the one every processor has. */
+static inline double double128(u128 x) {
+    double low = (double)(int64_t)(lo64(x) & INT64_MAX), middle = (double)(int64_t)((u64)(x >> 63) & INT64_MAX);
+    double sum = middle * 0x1p63 + low;
+    if (UNLIKELY(hi64(x) >> 62 != 0)) sum += (double)(int64_t)(hi64(x) >> 62) * 0x1p126;
+    return sum;
 }
-static inline double double128(u128 x) { return double64(hi64(x)) * 18446744073709551616.0 + double64(lo64(x)); }
 
 /* --- 256 bits, modulo 2**256 -------------------------------------------------------------------------------------- */
 
@@ -254,6 +256,29 @@ static inline u64 div_digit(u128 *high, u64 n2, u128 *low, u128 d_high, u128 d_l
     return q;
 }
 
+/* One digit, the quotient being below 2**64, by one division: of (n4 .. n0) by a normalised d with n4 < d's top limb.
+ * An estimate by the top limb alone is 2 too large at most, and seldom is. */
+static inline u64 div_one_digit(u256 *rest, const u64 *n, u128 d_high, u128 d_low) {
+    u64 unused, q = div_2by1(n[4], n[3], hi64(d_high), &unused);
+    u128 p0 = (u128)q * lo64(d_low), p1 = (u128)q * hi64(d_low) + hi64(p0);
+    u128 p2 = (u128)q * lo64(d_high) + hi64(p1), p3 = (u128)q * hi64(d_high) + hi64(p2);
+    u128 low = make128(n[1], n[0]), high = make128(n[3], n[2]);
+    u128 product_low = make128(lo64(p1), lo64(p0)), product_high = make128(lo64(p3), lo64(p2));
+    u128 borrow = low < product_low, whole = high - product_high;
+    u64 owed = hi64(p3) - n[4] + (u64)(high < product_high) + (u64)(whole < borrow);
+    low -= product_low;
+    high = whole - borrow;
+    while (UNLIKELY(owed != 0)) {
+        low += d_low;
+        u128 give = low < d_low, sum = high + d_high;
+        owed -= (u64)(sum < d_high) | (u64)(sum + give < sum);
+        high = sum + give;
+        q--;
+    }
+    *rest = u256_pair(high, low);
+    return q;
+}
+
 /* *q = floor(n / d), n of 6 limbs and d of 4, not 0. Returns false, with nothing promised, when the quotient needs more
  * than two limbs. `rest` becomes the remainder times 2**shift, of which the shift is returned through `shift`. */
 static inline bool div_6by4(u128 *q, u256 *rest, int *shift, const u64 *n, const u64 *d) {
@@ -274,6 +299,11 @@ static inline bool div_6by4(u128 *q, u256 *rest, int *shift, const u64 *n, const
     u128 high = make128(shift_pair(n5, n4, bits), shift_pair(n4, n3, bits));
     u64 third = shift_pair(n3, n2, bits), fourth = shift_pair(n2, n1, bits);
     u64 fifth = shift_pair(n1, n0, bits), sixth = n0 << bits;
+    if (hi64(high) == 0 && lo64(high) < hi64(d_high)) {
+        u64 digits[5] = {sixth, fifth, fourth, third, lo64(high)};
+        *q = div_one_digit(rest, digits, d_high, d_low);
+        return true;
+    }
     if (high > d_high || UNLIKELY(high == d_high && make128(third, fourth) >= d_low)) return false;
     u64 inverse = inverse_of(hi64(d_high), lo64(d_high));
     u128 low = make128(fourth, fifth);

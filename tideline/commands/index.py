@@ -1,0 +1,273 @@
+"""`tideline index`: a pool's events, in a database of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from db.pool_events.external import MAX_BLOCK, ExternalEvents, ExternalNames
+from db.pool_events.store import PoolEventsStore
+from protocol.addresses import is_valid_address
+from protocol.errors import ChainError, ConfigError
+from simulator.chain.abi import read_quantity
+from simulator.chain.endpoints import Endpoints
+from simulator.chain.families import recognise
+from simulator.chain.lens import lens_code
+from simulator.chain.market import ChainSettings, read_info
+from simulator.chain.rpc import HttpRpc, Request
+from simulator.family import Family
+from tideline.external_events import read_names
+from tideline.index_check import PoolCheck, check_pool
+from tideline.index_progress import make_progress
+from tideline.indexer import Indexer
+from tideline.wiring import stop_on_signals
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EVENTS_DATABASE_ENV = "TIDELINE_EVENTS_DB"
+DEFAULT_EVENTS_DATABASE = "sqlite:///.tideline/events.sqlite3"
+_DEADLINE_S = 20.0
+_ATTEMPT_S = 10.0  # an answer may be thousands of logs
+_STOPPED = 130  # as shells count Ctrl-C
+
+
+def events_database_option(command: F) -> F:
+    """Add `--database`."""
+    return click.option(
+        "--database",
+        "database_url",
+        envvar=EVENTS_DATABASE_ENV,
+        default=DEFAULT_EVENTS_DATABASE,
+        show_default=True,
+        show_envvar=True,
+        help="Pool events database: sqlite:///FILE or postgres://USER:PASSWORD@HOST:PORT/NAME.",
+    )(command)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--pool", help="Address of a Uniswap V3 pool.")
+@click.option("--rpc", "urls", multiple=True, help="URL of a node over HTTP; several for failover.")
+@events_database_option
+@click.option("--from-block", type=click.IntRange(min=0), help="First block to index.")
+@click.option("--to-block", type=click.IntRange(min=0), help="Last block. Default: the head at the start.")
+@click.option("--follow", is_flag=True, help="Go on as the chain does, until stopped.")
+@click.option("--quorum", type=click.IntRange(min=1), default=1, show_default=True, help="RPCs that must agree.")
+@click.option(
+    "--most-blocks",
+    type=click.IntRange(1, 100_000),
+    default=2000,
+    show_default=True,
+    help="Blocks to ask the logs of at once; fewer where the node refuses.",
+)
+@click.pass_context
+def index(
+    context: click.Context,
+    *,
+    pool: str | None,
+    urls: tuple[str, ...],
+    database_url: str,
+    from_block: int | None,
+    to_block: int | None,
+    follow: bool,
+    quorum: int,
+    most_blocks: int,
+) -> int | None:
+    """Index every event of a pool from its chain into a database of its own.
+
+    Blocks are linked by hash and their logs held against them. What is there already is not read again, so the same
+    command continues after any interruption, and fills gaps. Blocks that the chain takes back are removed. Progress
+    goes to standard error.
+
+    \b
+    Examples:
+      tideline index --pool 0xd0b53D9277642d899DF5C87A3966A349A798F224 --rpc https://mainnet.base.org \\
+          --from-block 35000000 --to-block 35043200
+      tideline index --pool 0xd0b53D9277642d899DF5C87A3966A349A798F224 --rpc $RPC1 --rpc $RPC2 \\
+          --database postgres://tideline@localhost/events --from-block 35000000 --follow
+      tideline index check
+    """
+    if context.invoked_subcommand is not None:
+        return None
+    if pool is None or from_block is None:
+        raise click.UsageError("--pool and --from-block are needed.", context)
+    if follow and to_block is not None:
+        raise click.UsageError("--follow goes on without end; leave out --to-block.", context)
+    if to_block is not None and to_block < from_block:
+        raise ConfigError(f"--to-block {to_block} lies before --from-block {from_block}")
+    _check_address(pool)
+    _check_urls(urls)
+    task = _index(
+        pool.lower(),
+        urls,
+        database_url,
+        from_block,
+        to_block,
+        follow=follow,
+        quorum=quorum,
+        most_blocks=most_blocks,
+    )
+    return asyncio.run(task)
+
+
+@index.command("check", short_help="Is what was indexed whole?")
+@events_database_option
+@click.option("--pool", help="Only this pool. Default: all.")
+@click.pass_context
+def check_command(context: click.Context, *, database_url: str, pool: str | None) -> None:
+    """Replay what was indexed, each swap from where the one before left the pool, and say where something is missing.
+
+    Blocks must follow each other by hash, events lie in those blocks, and from a stored snapshot on every swap must be
+    reproduced to the wei and every later snapshot to the last tick. Prints one JSON object. Exit code: 0 whole,
+    1 a gap (the object says where), 2 no such database or pool.
+
+    \b
+    Example:
+      tideline index check --database sqlite:///.tideline/events.sqlite3
+    """
+    if pool is not None:
+        _check_address(pool)
+    checks = asyncio.run(_check(database_url, pool))
+    click.echo(json.dumps({"whole": all(c.gap is None for c in checks), "pools": [_json(c) for c in checks]}))
+    context.exit(1 if any(c.gap is not None for c in checks) else 0)
+
+
+@index.command("external", short_help="Can an events database of somebody else be read?")
+@click.option("--database", "database_url", required=True, help="sqlite:///FILE or postgres://USER:PASSWORD@HOST/NAME.")
+@click.option("--names", type=click.Path(path_type=Path), required=True, help="TOML: what its tables are called.")
+@click.option("--pool", required=True, help="A pool that is in it.")
+def external_command(*, database_url: str, names: Path, pool: str) -> None:
+    """Look into an external events database, read-only, and say which blocks of a pool it can tell of.
+
+    NAMES is a TOML file with the sections [swaps], [mints] and [burns]; each may set table, block_number, log_index,
+    timestamp, pool and its values' columns. Prints one JSON object. Exit code: 0, or 2 where something named is
+    missing; nothing is ever created.
+
+    \b
+    Example:
+      tideline index external --database postgres://reader@host/events --names names.toml \\
+          --pool 0xd0b53D9277642d899DF5C87A3966A349A798F224
+    """
+    _check_address(pool)
+    first, last = asyncio.run(_look_into(database_url, read_names(names), pool.lower()))
+    click.echo(json.dumps({"pool": pool.lower(), "first_block": first, "last_block": last}))
+
+
+def _check_address(pool: str) -> None:
+    if not is_valid_address(pool):
+        raise ConfigError(f"--pool {pool!r:.60} is no address; copy it again, the case of its letters is a checksum")
+
+
+def _check_urls(urls: Sequence[str]) -> None:
+    if not urls:
+        raise ConfigError("no --rpc is given; name at least one node, for example --rpc http://127.0.0.1:8545")
+    for number, url in enumerate(urls, start=1):  # not shown: it may hold a key
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ConfigError(f"--rpc number {number} is not an http:// or https:// URL")
+
+
+async def _index(
+    pool: str,
+    urls: Sequence[str],
+    database_url: str,
+    from_block: int,
+    to_block: int | None,
+    *,
+    follow: bool,
+    quorum: int,
+    most_blocks: int,
+) -> int:
+    """Check everything that can be wrong before the database is touched, then index until done or stopped."""
+    endpoints = Endpoints.over_http(urls, chain_id=await _chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
+    try:
+        kind = await recognise(endpoints, pool, deadline_s=_DEADLINE_S)
+        if kind.family is not Family.UNISWAP_V3:
+            raise ConfigError(f"pool {pool} is of family {kind.family}; only Uniswap V3's own pools can be indexed")
+        info = await read_info(endpoints, pool, ChainSettings(block_time_s=1))
+        head = await endpoints.head(deadline_s=_DEADLINE_S)
+        for name, number in (("--from-block", from_block), ("--to-block", to_block)):
+            if number is not None and number > head:
+                raise ConfigError(f"{name} {number} lies after the head of the chain, {head}")
+        async with await PoolEventsStore.create(database_url, chain_id=endpoints.chain_id) as store:
+            last = None if follow else head if to_block is None else to_block
+            with make_progress(info, sys.stderr) as progress:
+                indexer = Indexer(endpoints, store, info, progress.take, lens=_lens(), most_blocks=most_blocks)
+                work = indexer.follow(from_block) if last is None else indexer.fill(from_block, last)
+                is_done = await _until_stopped(asyncio.ensure_future(work))
+                progress.end("done" if is_done else "stopped")
+                return 0 if is_done or follow else _STOPPED
+    finally:
+        await endpoints.close()
+
+
+async def _until_stopped(work: asyncio.Future[None]) -> bool:
+    """Let it run until it ends (True), or a signal asks to stop; a half-written batch is taken back then."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    stopping = asyncio.ensure_future(stop.wait())
+    both: set[asyncio.Future[Any]] = {work, stopping}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if work.done():
+        work.result()
+        return True
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    return False
+
+
+async def _chain_id(urls: Sequence[str]) -> int:
+    """Return the chain of the first node that answers."""
+    last: ChainError | None = None
+    for url in urls:
+        rpc = HttpRpc(url)
+        try:
+            return await rpc.ask(Request("eth_chainId", (), read_quantity), deadline_s=_DEADLINE_S)
+        except ChainError as error:
+            last = error
+        finally:
+            await rpc.close()
+    raise ChainError(f"no RPC answers: {last}", retryable=True)
+
+
+def _lens() -> str | None:
+    try:
+        return lens_code()
+    except ConfigError:
+        return None  # snapshots take the plain way
+
+
+async def _check(database_url: str, pool: str | None) -> list[PoolCheck]:
+    async with await PoolEventsStore.open(database_url) as store:
+        pools = [row.pool for row in await store.pools() if pool is None or row.pool == pool.lower()]
+        if not pools:
+            raise ConfigError(f"pool {pool} is not in this database" if pool else "no pool is in this database yet")
+        return [await check_pool(store, one) for one in pools]
+
+
+async def _look_into(database_url: str, names: ExternalNames, pool: str) -> tuple[int, int]:
+    async with await ExternalEvents.open(database_url, names) as database:
+        first = await database.nearest(pool, 0, after=True)
+        last = await database.nearest(pool, MAX_BLOCK, after=False)
+    if first is None or last is None:
+        raise ConfigError(f"there are no events of pool {pool} in this database")
+    return first[0], last[0]
+
+
+def _json(check: PoolCheck) -> dict[str, Any]:
+    return {
+        "pool": check.pool,
+        "ranges": [[r.first, r.last] for r in check.ranges],
+        "blocks": check.blocks,
+        **check.events,
+        "swaps_replayed": check.swaps_replayed,
+        "snapshots_met": check.snapshots_met,
+        "gap": None if check.gap is None else asdict(check.gap),
+    }
