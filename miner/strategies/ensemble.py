@@ -27,8 +27,8 @@ _LEAST_WEIGHT = 1e-300  # so that their sum is never 0
 def reweigh(weights: Sequence[float], returns: Sequence[float], eta: float, alpha: float) -> list[float]:
     """Return the weights after one more result of each expert.
 
-    Parameters: weights  above 0, adding up to 1   ·   returns  one each   ·   eta  learning rate   ·   alpha  share given
-                back evenly, so that an expert who was wrong for long can return
+    Parameters: weights  above 0, adding up to 1   ·   returns  one each   ·   eta  learning rate
+                alpha  share given back evenly, so that an expert who was wrong for long can return
     Returns:    (1 − α)·w·e^(ηr)/Σ + α/K, adding up to 1
     Rounding:   floats, relative to the best so that nothing overflows
     Raises:     nothing
