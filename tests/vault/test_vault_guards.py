@@ -227,6 +227,11 @@ def test_the_mean_of_each_window_counts(world: VaultWorld) -> None:
     with refuses("price off its mean"):
         world.rebalance(world.plan())
     world.push_to(get_sqrt_ratio_at_tick(limit + 100))
+    with world.undone():
+        world.pass_time(61)
+        world.push_to(get_sqrt_ratio_at_tick(0))
+        with refuses("price off its mean"):  # the short one alone
+            world.rebalance(world.plan())
     world.pass_time(61)  # the short mean has arrived, the long one has not
     with refuses("price off its mean"):
         world.rebalance(world.plan())

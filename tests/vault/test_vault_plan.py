@@ -130,6 +130,19 @@ def test_a_call_as_it_is_written_down() -> None:
     assert 0 < narrow.amount0_min < 2 * UNIT and 0 < narrow.amount1_min < 2 * UNIT
 
 
+def test_what_a_swap_may_cost_is_not_counted_on() -> None:
+    twin, _ = opened_twin()
+    desired = [Desired(Range(-600, -60), 0, 9 * UNIT), Desired(Range(60, 600), 10_990 * UNIT // 1000, 0)]
+    plan = make_plan(twin.fork, desired)
+    assert isinstance(plan, Plan) and plan.swap is not None and plan.swap.zero_for_one
+    low, high = get_sqrt_ratio_at_tick(-59), get_sqrt_ratio_at_tick(59)
+    made = make_call(twin.fork, plan, PriceInterval(low, high), ticket(twin, 7))
+    assert isinstance(made, VaultCall) and made.swap is not None
+    [held] = twin.fork.portfolio().holdings
+    certain = twin.fork.idle0 + made.closes[0].amount0_min + held.fees0 - made.swap.amount_in_max
+    assert certain - 10 <= made.opens[1].amount0_min <= certain < desired[1].amount0
+
+
 def test_what_is_not_turned_into_a_call() -> None:
     twin, _ = opened_twin()
     keep = make_plan(twin.fork, [Desired(h.range, h.amount0, h.amount1) for h in twin.fork.portfolio().holdings])
