@@ -21,19 +21,23 @@ from miner.strategies.static import Static
 from miner.strategies.three_force.sums import clamp, total
 from miner.view import Rule, View
 
+_LEAST_WEIGHT = 1e-300  # so that their sum is never 0
+
 
 def reweigh(weights: Sequence[float], returns: Sequence[float], eta: float, alpha: float) -> list[float]:
     """Return the weights after one more result of each expert.
 
-    Parameters: weights  adding up to 1   ·   returns  one each   ·   eta  learning rate   ·   alpha  share given
-                back evenly, so that an expert who was wrong for long can return
+    Parameters: weights  above 0, adding up to 1   ·   returns  one each   ·   eta  learning rate
+                alpha  share given back evenly, so that an expert who was wrong for long can return
     Returns:    (1 − α)·w·e^(ηr)/Σ + α/K, adding up to 1
     Rounding:   floats, relative to the best so that nothing overflows
     Raises:     nothing
     Source:     Herbster, Warmuth 1998 (fixed share); strategy reference C1 P13
     """
     best = max(returns)
-    grown = [weight * math.exp(eta * (r - best)) for weight, r in zip(weights, returns, strict=True)]
+    grown = [
+        max(weight, _LEAST_WEIGHT) * math.exp(eta * (r - best)) for weight, r in zip(weights, returns, strict=True)
+    ]
     whole = total(grown)
     return [(1 - alpha) * weight / whole + alpha / len(grown) for weight in grown]
 
@@ -139,7 +143,7 @@ def _remember(names: Sequence[str], weights: Sequence[float], held: dict[str, Ho
     experts = []
     for name, weight in zip(names, weights, strict=True):
         holding = held[name]
-        log_weight = math.log(max(weight, 1e-300))
+        log_weight = math.log(max(weight, _LEAST_WEIGHT))
         if holding is None:
             experts.append(Expert(name, log_weight, 0.0, 0.0, 0))
         else:

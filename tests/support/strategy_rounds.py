@@ -56,7 +56,7 @@ def open_round(
         entrants=tuple(Entrant(Hotkey(name), uid, 1) for uid, name in enumerate(names)),
         validator_hotkey=VALIDATOR,
         snapshot=snapshot,
-        vault=job_settings.vault(job, snapshot),
+        vault=job_settings.vault(job, snapshot, None),
     )
 
 

@@ -26,9 +26,7 @@ def test_the_weights_of_the_reference() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(-1e3, 1e3)), min_size=1, max_size=9), st.floats(0, 1e3))
 def test_weights_stay_weights(entries: list[tuple[float, float]], eta: float) -> None:
     whole = sum(w for w, _ in entries) or 1.0
-    before = [w / whole if sum(w for w, _ in entries) else 1 / len(entries) for w, _ in entries]
-    if before[max(range(len(entries)), key=lambda i: entries[i][1])] == 0:
-        before = [1 / len(entries)] * len(entries)
+    before = [w / whole for w, _ in entries]  # also none at all
     found = reweigh(before, [r for _, r in entries], eta, 0.02)
     assert is_close(sum(found), 1.0)
     assert all(weight >= 0.02 / len(entries) - 1e-12 for weight in found)
