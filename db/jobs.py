@@ -34,6 +34,11 @@ async def get(tables: Tables, job_id: JobId) -> Job | None:
     return None if row is None else _job(row)
 
 
+async def is_taken(tables: Tables, job_id: JobId) -> bool:
+    """Return whether there is a job of this id, or was one whose history is kept."""
+    return await tables.jobs.filter(job_id=job_id).exists()
+
+
 async def all_of(tables: Tables, *, active_only: bool) -> list[Job]:
     """Return the jobs that are not removed, by id. One that is invalid is logged and left out."""
     rows = tables.jobs.filter(removed_at=None)

@@ -117,6 +117,10 @@ class Store:
         """Return a job, or None if there is none or it was removed."""
         return await self._read(jobs.get, JobId(job_id))
 
+    async def is_job_id_taken(self, job_id: JobId | str) -> bool:
+        """Return whether there is a job of this id, or was one whose history is kept."""
+        return await self._read(jobs.is_taken, JobId(job_id))
+
     async def list_jobs(self, *, active_only: bool = False) -> list[Job]:
         """Return the jobs by id; `revision` tells whether one has changed."""
         return await self._read(jobs.all_of, active_only=active_only)

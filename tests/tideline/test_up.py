@@ -112,6 +112,17 @@ def test_a_second_run_continues_where_the_first_ended(tmp_path: Path) -> None:
     assert rows[1][2] == rows[0][3] and rows[3][2] == rows[2][3]
 
 
+def test_a_job_that_was_removed_stays_removed(tmp_path: Path) -> None:
+    play = ("up", "--market", "recorded", "--rounds", "1", "--speed", "max", "--quiet", "--json")
+    assert json.loads(tideline(tmp_path, *play).stdout.splitlines()[-1])["jobs"] == 2
+    assert tideline(tmp_path, "jobs", "remove", "usdc-weth", "--force").returncode == 0
+    again = tideline(tmp_path, *play)
+    assert (again.returncode, json.loads(again.stdout.splitlines()[-1])["jobs"]) == (0, 1)
+    assert tideline(tmp_path, "jobs", "remove", "wbtc-weth", "--force").returncode == 0
+    ended = tideline(tmp_path, *play)
+    assert (ended.returncode, ended.stdout) == (2, "") and "paused or removed" in ended.stderr
+
+
 def read_until(process: subprocess.Popen[str], text: str, times: int) -> None:
     """Read its standard error until so many lines have contained a text."""
     assert process.stderr is not None

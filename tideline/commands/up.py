@@ -150,19 +150,20 @@ def _record_of(job: Job) -> Record:
 
 
 async def _ensure_jobs(store: Store, *, on_devnet: bool) -> tuple[Job, ...]:
-    """Register the demo jobs where they are missing, and move them to the market wanted; what else the operator changed
-    stays.
+    """Register the demo jobs that never were, and move the others to the market wanted; what else the operator changed
+    stays, and what was removed stays removed.
     """
     for job, elsewhere in zip(demo_jobs(on_devnet=on_devnet), demo_jobs(on_devnet=not on_devnet), strict=True):
         found = await store.get_job(job.job_id)
         if found is None:
-            await store.add_job(job)
+            if not await store.is_job_id_taken(job.job_id):
+                await store.add_job(job)
         elif market_settings(found) == market_settings(elsewhere):
             await store.update_job(job.job_id, market_settings(job))
     listed = await store.list_jobs(active_only=True)
     active = tuple(job for job in listed if job.feed == "recorded" or devnet_of(job) is not None)
     if not active:
-        raise ConfigError("every job is paused; resume one with `tideline jobs resume JOB`")
+        raise ConfigError("every job is paused or removed; use `tideline jobs resume JOB`, or another --db")
     return active
 
 
