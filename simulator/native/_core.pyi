@@ -10,10 +10,18 @@ def run(
     forks: list[Core],
     events: bytes,
     watched: list[tuple[int, list[tuple[int, int, tuple[int, int, int, int, int]]]]] | None,
+    weights: list[tuple[int, int]] | None,
     fates: bytearray | memoryview,
     amounts: bytearray | memoryview | None,
     /,
-) -> list[tuple[int, str | None, int, list[tuple[int, int, int, int, int, int]]]]: ...
+) -> list[
+    tuple[
+        int,
+        str | None,
+        int,
+        list[tuple[int, int, int, int, int, int]] | tuple[int, tuple[int, int, int, int, int, int], int, int, int, int],
+    ]
+]: ...
 def get_sqrt_ratio_at_tick(tick: int, /) -> int: ...
 def get_tick_at_sqrt_ratio(sqrt_price_x96: int, /) -> int: ...
 

@@ -69,6 +69,7 @@ typedef struct {
     Fork *forks;
     Holding *holdings;
     Reading *readings;
+    Weight *weights;
     PyObject *cores; /* a list */
     Py_ssize_t count, taken;
 } Batch;
@@ -122,9 +123,41 @@ static bool read_watched(Batch *batch, PyObject *watched, Py_ssize_t events) {
     return true;
 }
 
-static bool make_room(Batch *batch, const Event *events, Py_ssize_t count) {
+/* A magnitude and a sign. */
+static bool read_weight(PyObject *value, u64 *size, bool *is_negative) {
+    if (!read_signed(value, size, WEIGHT_LIMBS, 64 * WEIGHT_LIMBS)) return false;
+    *is_negative = size[WEIGHT_LIMBS - 1] >> 63 != 0;
+    for (int i = 0; *is_negative && i < WEIGHT_LIMBS; i++) size[i] = ~size[i];
+    if (*is_negative) wide_increment(size, WEIGHT_LIMBS);
+    return true;
+}
+
+static bool read_weights(Batch *batch, PyObject *weights, size_t marks) {
+    if (!PyList_Check(weights) || (size_t)PyList_GET_SIZE(weights) != marks) {
+        PyErr_SetString(PyExc_TypeError, "two weights are wanted for every mark");
+        return false;
+    }
+    batch->weights = PyMem_Calloc(marks + 1, sizeof *batch->weights);
+    if (batch->weights == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (size_t i = 0; i < marks; i++) {
+        PyObject *token0, *token1;
+        Weight *weight = &batch->weights[i];
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(weights, (Py_ssize_t)i), "OO", &token0, &token1)) return false;
+        if (!read_weight(token0, weight->size[0], &weight->is_negative[0])) return false;
+        if (!read_weight(token1, weight->size[1], &weight->is_negative[1])) return false;
+    }
+    for (Py_ssize_t i = 0; i < batch->count; i++) batch->forks[i].weights = batch->weights;
+    return true;
+}
+
+/* For the weights of all marks, or where there are none for a reading of each. */
+static bool make_room(Batch *batch, PyObject *weights, const Event *events, Py_ssize_t count) {
     size_t marks = 0;
     for (Py_ssize_t i = 0; i < count; i++) marks += events[i].kind == MARK;
+    if (weights != Py_None) return read_weights(batch, weights, marks);
     batch->readings = PyMem_Calloc((size_t)batch->count * marks + 1, sizeof *batch->readings);
     if (batch->readings == NULL) {
         PyErr_NoMemory();
@@ -163,16 +196,29 @@ static void release(Batch *batch) {
     PyMem_Free(batch->forks);
     PyMem_Free(batch->holdings);
     PyMem_Free(batch->readings);
+    PyMem_Free(batch->weights);
+}
+
+static PyObject *tuple_of_reading(const Reading *r) {
+    PyObject *items[] = {long_of(r->principal[0].w, 4, false), long_of(r->principal[1].w, 4, false),
+                         long_of(r->fees[0].w, 4, false),      long_of(r->fees[1].w, 4, false),
+                         long_of_u128(r->own_liquidity),       long_of_u128(r->pool_liquidity)};
+    return tuple_of(6, items);
+}
+
+/* (marks reached, the last reading, both sums, both liquidities of the largest share) */
+static PyObject *tuple_of_sums(const Fork *fork) {
+    const Sums *sums = &fork->sums;
+    PyObject *items[] = {PyLong_FromSize_t(fork->reading_count),      tuple_of_reading(&sums->last),
+                         long_of(sums->principal, SUM_LIMBS, true), long_of(sums->fees, SUM_LIMBS, true),
+                         long_of_u128(sums->most_own),              long_of_u128(sums->most_pool)};
+    return tuple_of(6, items);
 }
 
 static PyObject *list_of_readings(const Fork *fork) {
     PyObject *list = PyList_New((Py_ssize_t)fork->reading_count);
     for (size_t i = 0; list != NULL && i < fork->reading_count; i++) {
-        const Reading *r = &fork->readings[i];
-        PyObject *items[] = {long_of(r->principal[0].w, 4, false), long_of(r->principal[1].w, 4, false),
-                             long_of(r->fees[0].w, 4, false),      long_of(r->fees[1].w, 4, false),
-                             long_of_u128(r->own_liquidity),       long_of_u128(r->pool_liquidity)};
-        PyObject *tuple = tuple_of(6, items);
+        PyObject *tuple = tuple_of_reading(&fork->readings[i]);
         if (tuple == NULL) Py_CLEAR(list);
         else PyList_SET_ITEM(list, (Py_ssize_t)i, tuple);
     }
@@ -187,7 +233,7 @@ static PyObject *report(const Batch *batch) {
             Py_DECREF(list);
             return PyErr_NoMemory();
         }
-        PyObject *readings = list_of_readings(fork), *entry = NULL;
+        PyObject *readings = batch->weights == NULL ? list_of_readings(fork) : tuple_of_sums(fork), *entry = NULL;
         if (readings != NULL)
             entry = Py_BuildValue("nzKN", (Py_ssize_t)fork->stopped_at,
                                   fork->status == OK ? NULL : reason_of(fork->status),
@@ -215,14 +261,17 @@ static void run_all(const Batch *batch, const Event *events, size_t count, uint8
     }
 }
 
-/* (forks, packed events, for every fork its start and positions or None, fates buffer, amounts buffer or None)
- * -> for every fork (where it stopped, reason of the revert that stopped it or None, seconds in range, readings) */
+/* (forks, packed events, for every fork its start and positions or None, weights of every mark or None, fates buffer,
+ * amounts buffer or None)
+ * -> for every fork (where it stopped, reason of the revert that stopped it or None, seconds in range, a list of
+ * readings or, with weights, their sums) */
 static PyObject *module_run(PyObject *module, PyObject *args) {
     (void)module;
-    PyObject *cores, *packed, *watched, *result = NULL;
+    PyObject *cores, *packed, *watched, *weights, *result = NULL;
     Py_buffer fates = {0}, amounts = {0};
     Batch batch = {0};
-    if (!PyArg_ParseTuple(args, "O!SOw*z*", &PyList_Type, &cores, &packed, &watched, &fates, &amounts)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!SOOw*z*", &PyList_Type, &cores, &packed, &watched, &weights, &fates, &amounts))
+        return NULL;
     Py_ssize_t events = PyBytes_GET_SIZE(packed) / (Py_ssize_t)sizeof(Event);
     const Event *first = (const Event *)(const void *)PyBytes_AS_STRING(packed);
     batch.cores = cores;
@@ -231,7 +280,7 @@ static PyObject *module_run(PyObject *module, PyObject *args) {
     if (batch.forks == NULL) {
         PyErr_NoMemory();
     } else if (check_buffers(&batch, events, &fates, &amounts) && read_watched(&batch, watched, events) &&
-               make_room(&batch, first, events) && take(&batch)) {
+               make_room(&batch, weights, first, events) && take(&batch)) {
         Py_BEGIN_ALLOW_THREADS
         run_all(&batch, first, (size_t)events, fates.buf, amounts.buf);
         Py_END_ALLOW_THREADS
