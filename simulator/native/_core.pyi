@@ -4,13 +4,15 @@ from typing import Self
 from simulator.fee_policy import ProtocolFeePolicy
 
 EVENT_BYTES: int
+WEIGHT_BYTES: int
 
 def pack(events: Sequence[tuple[object, ...]], /) -> bytes: ...
+def pack_weights(weights: list[tuple[int, int]], /) -> bytes: ...
 def run(
     forks: list[Core],
     events: bytes,
     watched: list[tuple[int, list[tuple[int, int, tuple[int, int, int, int, int]]]]] | None,
-    weights: list[tuple[int, int]] | None,
+    weights: bytes | None,
     fates: bytearray | memoryview,
     amounts: bytearray | memoryview | None,
     /,

@@ -12,7 +12,7 @@ from simulator.events import LiquidityEvent
 from simulator.fork import Reading
 from simulator.marks import MarkSums
 from simulator.math.position import PositionInfo
-from simulator.native._core import EVENT_BYTES, pack, run
+from simulator.native._core import EVENT_BYTES, WEIGHT_BYTES, pack, pack_weights, run
 from simulator.native.pool import NativePool, PositionKey
 from simulator.recovery import RecoveredCall
 from simulator.stretch import Mark
@@ -23,6 +23,7 @@ Told: TypeAlias = tuple[int, str | None, int, list[Six] | tuple[int, Six, int, i
 
 DONE, SKIPPED, STOPPED, NOT_REACHED = range(4)
 _AMOUNT_BYTES = 32
+_WEIGHT_BITS = 383
 _SHARES = 4  # chunks of forks per thread, so that an early finish finds more to do
 
 
@@ -48,6 +49,26 @@ class EventBatch:
         if step != 1:
             raise SimulationError("events keep their order: the step of a slice is 1")
         return EventBatch(self.packed[start * EVENT_BYTES : max(start, stop) * EVENT_BYTES])
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """By what the readings at marks are multiplied, packed once for any number of forks."""
+
+    packed: bytes
+
+    @classmethod
+    def of(cls, weights: Iterable[Prices]) -> Weights | None:
+        """Pack changes of prices, one a mark; None where one has 384 bits or more, which no batch can hold."""
+        pairs = [(w.price0_x192, w.price1_x192) for w in weights]
+        if any(max(abs(a), abs(b)).bit_length() > _WEIGHT_BITS for a, b in pairs):
+            return None
+        return cls(pack_weights(pairs))
+
+    def __getitem__(self, part: slice) -> Weights:
+        """Return the weights of the marks of a slice with step 1."""
+        start, stop, _ = part.indices(len(self.packed) // WEIGHT_BYTES)
+        return Weights(self.packed[start * WEIGHT_BYTES : stop * WEIGHT_BYTES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,7 @@ def run_events(
     threads: int = 1,
     positions: Sequence[Sequence[PositionKey]] | None = None,
     starts: Sequence[int] | None = None,
-    weights: Sequence[Prices] | None = None,
+    weights: Weights | None = None,
     keep_amounts: bool = False,
 ) -> list[ForkRun]:
     """Let the same events happen on every fork.
@@ -92,7 +113,7 @@ def run_events(
     Parameters: forks  distinct native pools, changed   ·   threads  how many share the forks
                 positions  per fork, those that marks read; seconds are counted in which the tick is in any of them
                 starts  per fork, the first event that reaches it
-                weights  for every mark, by what its reading is multiplied in the sums, below 2**383; None for readings
+                weights  for every mark, by what its reading is multiplied in the sums; None for readings
     Returns:    one ForkRun a fork, in order; the same whatever the number of threads
     Rounding:   the contract's
     Raises:     SimulationError if a fork is given twice or is in another batch; a revert is told, not raised
@@ -103,7 +124,7 @@ def run_events(
     if not len(keys) == len(first) == len(forks) == len(set(map(id, forks))):
         raise SimulationError("a batch takes distinct forks, with positions and a start for every one of them")
     watched = [(start, _positions(fork, owned)) for fork, owned, start in zip(forks, keys, first, strict=True)]
-    factors = None if weights is None else [(w.price0_x192, w.price1_x192) for w in weights]
+    factors = None if weights is None else weights.packed
     fates = memoryview(bytearray(len(forks) * len(events)))
     amounts = memoryview(bytearray(2 * _AMOUNT_BYTES * len(fates))) if keep_amounts else None
     size = max(1, -(-len(forks) // (threads * _SHARES if threads > 1 else 1)))

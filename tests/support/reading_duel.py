@@ -89,7 +89,7 @@ def difference_in_reading(native_pool: type, batch: Any, seed: int) -> str | Non
     [expected] = PythonSteps(steps).run([python], [start], len(steps), changes)
     keys, events = [(VAULT, r.tick_lower, r.tick_upper) for r in native.ranges], batch.EventBatch.of(steps)
     [looked] = batch.run_events([native.pool.copy()], events, positions=[keys], starts=[start])
-    weights = list(changes.values())
+    weights = batch.Weights.of(changes.values())
     [run] = batch.run_events([native.pool], events, positions=[keys], starts=[start], weights=weights)
     fates = [batch.NOT_REACHED] * start + [batch.DONE] * (len(steps) - start)
     compared = {

@@ -69,7 +69,7 @@ typedef struct {
     Fork *forks;
     Holding *holdings;
     Reading *readings;
-    Weight *weights;
+    bool has_weights;
     PyObject *cores; /* a list */
     Py_ssize_t count, taken;
 } Batch;
@@ -132,24 +132,35 @@ static bool read_weight(PyObject *value, u64 *size, bool *is_negative) {
     return true;
 }
 
-static bool read_weights(Batch *batch, PyObject *weights, size_t marks) {
-    if (!PyList_Check(weights) || (size_t)PyList_GET_SIZE(weights) != marks) {
-        PyErr_SetString(PyExc_TypeError, "two weights are wanted for every mark");
-        return false;
-    }
-    batch->weights = PyMem_Calloc(marks + 1, sizeof *batch->weights);
-    if (batch->weights == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    for (size_t i = 0; i < marks; i++) {
+/* [(for token0, for token1), ...] */
+static PyObject *module_pack_weights(PyObject *module, PyObject *weights) {
+    (void)module;
+    if (!PyList_Check(weights)) return PyErr_Format(PyExc_TypeError, "a list of weights is wanted");
+    Py_ssize_t count = PyList_GET_SIZE(weights);
+    PyObject *packed = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(Weight));
+    for (Py_ssize_t i = 0; packed != NULL && i < count; i++) {
         PyObject *token0, *token1;
-        Weight *weight = &batch->weights[i];
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(weights, (Py_ssize_t)i), "OO", &token0, &token1)) return false;
-        if (!read_weight(token0, weight->size[0], &weight->is_negative[0])) return false;
-        if (!read_weight(token1, weight->size[1], &weight->is_negative[1])) return false;
+        Weight weight;
+        memset(&weight, 0, sizeof weight);
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(weights, i), "OO", &token0, &token1) ||
+            !read_weight(token0, weight.size[0], &weight.is_negative[0]) ||
+            !read_weight(token1, weight.size[1], &weight.is_negative[1])) {
+            Py_CLEAR(packed);
+            break;
+        }
+        memcpy(PyBytes_AS_STRING(packed) + i * (Py_ssize_t)sizeof weight, &weight, sizeof weight);
     }
-    for (Py_ssize_t i = 0; i < batch->count; i++) batch->forks[i].weights = batch->weights;
+    return packed;
+}
+
+static bool take_weights(Batch *batch, PyObject *packed, size_t marks) {
+    if (!PyBytes_Check(packed) || (size_t)PyBytes_GET_SIZE(packed) != marks * sizeof(Weight)) {
+        PyErr_SetString(PyExc_TypeError, "packed weights are wanted, for every mark");
+        return false;
+    }
+    batch->has_weights = true;
+    const Weight *first = (const Weight *)(const void *)PyBytes_AS_STRING(packed);
+    for (Py_ssize_t i = 0; i < batch->count; i++) batch->forks[i].weights = first;
     return true;
 }
 
@@ -157,7 +168,7 @@ static bool read_weights(Batch *batch, PyObject *weights, size_t marks) {
 static bool make_room(Batch *batch, PyObject *weights, const Event *events, Py_ssize_t count) {
     size_t marks = 0;
     for (Py_ssize_t i = 0; i < count; i++) marks += events[i].kind == MARK;
-    if (weights != Py_None) return read_weights(batch, weights, marks);
+    if (weights != Py_None) return take_weights(batch, weights, marks);
     batch->readings = PyMem_Calloc((size_t)batch->count * marks + 1, sizeof *batch->readings);
     if (batch->readings == NULL) {
         PyErr_NoMemory();
@@ -196,7 +207,6 @@ static void release(Batch *batch) {
     PyMem_Free(batch->forks);
     PyMem_Free(batch->holdings);
     PyMem_Free(batch->readings);
-    PyMem_Free(batch->weights);
 }
 
 static PyObject *tuple_of_reading(const Reading *r) {
@@ -233,7 +243,7 @@ static PyObject *report(const Batch *batch) {
             Py_DECREF(list);
             return PyErr_NoMemory();
         }
-        PyObject *readings = batch->weights == NULL ? list_of_readings(fork) : tuple_of_sums(fork), *entry = NULL;
+        PyObject *readings = !batch->has_weights ? list_of_readings(fork) : tuple_of_sums(fork), *entry = NULL;
         if (readings != NULL)
             entry = Py_BuildValue("nzKN", (Py_ssize_t)fork->stopped_at,
                                   fork->status == OK ? NULL : reason_of(fork->status),
@@ -310,6 +320,7 @@ static PyObject *module_tick(PyObject *module, PyObject *value) {
 
 static PyMethodDef methods[] = {
     {"pack", module_pack, METH_O, "Events as bytes."},
+    {"pack_weights", module_pack_weights, METH_O, "What marks are multiplied by, as bytes."},
     {"run", module_run, METH_VARARGS, "A batch of events on many pools."},
     {"get_sqrt_ratio_at_tick", module_ratio, METH_O, "As TickMath has it."},
     {"get_tick_at_sqrt_ratio", module_tick, METH_O, "As TickMath has it."},
@@ -326,7 +337,8 @@ PyMODINIT_FUNC PyInit__core(void) {
     tick_math_prepare();
     PyObject *type = core_type_new();
     if (type == NULL || PyModule_AddObjectRef(module, "Core", type) < 0 ||
-        PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(Event)) < 0) {
+        PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(Event)) < 0 ||
+        PyModule_AddIntConstant(module, "WEIGHT_BYTES", sizeof(Weight)) < 0) {
         Py_XDECREF(type);
         Py_DECREF(module);
         return NULL;
