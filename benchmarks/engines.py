@@ -9,17 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-from benchmarks import ledgers
 from benchmarks.peers import PEERS, Peer, question_of
 from benchmarks.workload import Workload
-from protocol.errors import SimulationError
 from simulator.engine import AnyPool
-from simulator.engine import Engine as OurEngine
 from simulator.events import LiquidityEvent
-from simulator.ledger import Account, Ledger
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 
 LIMITS = MAX_SQRT_RATIO - 1, MIN_SQRT_RATIO + 1  # of a rising and a falling swap without one
@@ -62,7 +58,7 @@ def all_engines() -> tuple[Engine, ...]:
     ours = (
         Engine("native", "**native engine**", native),
         Engine("native_calls", "native engine, a call from Python each", partial(one_by_one, "native")),
-        Engine("python", "Python engine", python),
+        Engine("python", "Python engine", partial(one_by_one, "python")),
         Engine("bytecode", "the contract's bytecode in revm", bytecode),
     )
     return (*ours, *(Engine(peer.name, peer.title, partial(ask, peer)) for peer in PEERS))
@@ -96,42 +92,21 @@ def one_by_one(engine: Any, workload: Workload) -> Answers:
     return Answers(answers.amounts, end_of(pool), answers.seconds)
 
 
-def python(workload: Workload) -> Answers:
-    """Run our engine in plain Python, with a ledger beside it."""
-    account, seconds = with_ledger("python", workload, runs=1)
-    return Answers(one_by_one("python", workload).amounts, end_of(account.fork.pool), seconds)
-
-
 def native(workload: Workload) -> Answers:
-    """Run our engine in C, all events in one call, with a ledger beside it; the best of a few runs."""
+    """Run our engine in C, all events in one call; the best of a few runs."""
     from simulator.native.batch import EventBatch, run_events  # only where it was compiled
 
-    account, seconds = with_ledger("native", workload, runs=NATIVE_RUNS)
-    base, batch = workload.pool("native"), EventBatch.of(workload.happened)
+    base = workload.pool("native")
+    batch = EventBatch.of(workload.happened)
+    pools: Any = [base.copy() for _ in range(NATIVE_RUNS)]
+    seconds = []
+    for pool in pools:
+        begin = time.thread_time()
+        run_events([pool], batch)
+        seconds.append(time.thread_time() - begin)
     [checked] = run_events([base], batch, keep_amounts=True)  # type: ignore[list-item]  # it is a native pool
     swaps = [i for i, (_, event) in enumerate(workload.happened) if not isinstance(event, LiquidityEvent)]
-    return Answers([checked.amounts_at(index) for index in swaps], end_of(account.fork.pool), seconds)
-
-
-def with_ledger(engine: OurEngine, workload: Workload, *, runs: int) -> tuple[Account, float]:
-    """Return the account of a vault after a workload, and the least seconds that living through and booking it took.
-
-    Raises SimulationError unless both engines come to the same ledger.
-    """
-    steps, opening = ledgers.ready(engine, workload), ledgers.marked(workload).opening
-    accounts = [ledgers.account_of(workload.pool(engine), workload, opening) for _ in range(runs)]
-    seconds = min(ledgers.live(steps, account, workload) for account in accounts)
-    if ledgers.close(accounts[-1], workload) != expected_ledger(workload):
-        raise SimulationError("the engines' ledgers differ", engine=engine)
-    return accounts[-1], seconds
-
-
-@lru_cache(maxsize=2)
-def expected_ledger(workload: Workload) -> Ledger:
-    """Return what the Python engine's ledger says."""
-    account = ledgers.account_of(workload.pool("python"), workload, ledgers.marked(workload).opening)
-    ledgers.live(ledgers.ready("python", workload), account, workload)
-    return ledgers.close(account, workload)
+    return Answers([checked.amounts_at(index) for index in swaps], end_of(pools[-1]), min(seconds))
 
 
 def bytecode(workload: Workload) -> Answers:
