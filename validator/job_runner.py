@@ -80,7 +80,7 @@ class JobRunner:
         self._context = context
         self._max_rounds = max_rounds
         self._played = 0
-        self._told = ""  # why no round could be opened, last
+        self._told: set[str] = set()  # why no round could be opened, since the last one that was
 
     async def run(self) -> bool:
         """Play rounds; return True once as many are played as wanted, False when the job was paused or removed.
@@ -100,7 +100,7 @@ class JobRunner:
         period: _Period | None = None
         try:
             period = await self._open(job)
-            self._told = ""
+            self._told.clear()
             rewound = 0
             while True:
                 try:
@@ -320,8 +320,8 @@ class JobRunner:
         _log.error("job %s: %s", job.job_id, error)
         if period is None and isinstance(error, SimulationError):
             raise error  # what was learnt when the market was opened may be wrong: the supervisor opens it anew
-        if period is None and self._told != str(error):
-            self._told = str(error)
+        if period is None and str(error) not in self._told:
+            self._told.add(str(error))
             self._context.observe(Trouble(f"job {job.job_id} can open no round and tries again: {error}"))
         for run in period.runs if period is not None else ():
             await self._context.store.void_round(
