@@ -16,7 +16,7 @@ from simulator.engine import Engine
 from simulator.market import Market
 from simulator.opening import Entrant, RoundOpening
 from simulator.query import build_query
-from simulator.round import Ask, Round, RoundResult
+from simulator.round import Ask, Round
 from simulator.snapshot import PoolSnapshot
 
 OpenRound = Callable[[PoolSnapshot, int, tuple[Entrant, ...]], RoundOpening]
@@ -45,6 +45,8 @@ class PlayedRound:
     end_block: int
     start_timestamp: int
     end_timestamp: int
+    start_sqrt_price_x96: int
+    end_sqrt_price_x96: int
     swaps: int
     benchmark: Mapping[str, Any]
     played: tuple[Played, ...]
@@ -52,6 +54,8 @@ class PlayedRound:
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads; scores as decimal strings."""
         value = asdict(self)
+        for name in ("start_sqrt_price_x96", "end_sqrt_price_x96"):
+            value[name] = str(value[name])
         for played in value["played"]:
             played["score_e18"] = None if played["score_e18"] is None else str(played["score_e18"])
         return value
@@ -70,7 +74,8 @@ class PlayedRound:
                 )
                 for p in value["played"]
             )
-            return cls(**{**value, "played": played})
+            prices = {name: int(value[name]) for name in ("start_sqrt_price_x96", "end_sqrt_price_x96")}
+            return cls(**{**value, **prices, "played": played})
         except (KeyError, TypeError) as error:
             raise ValueError(f"malformed round: {error!r}") from error
 
@@ -104,7 +109,7 @@ class Backtest:
                 engine.advance(await market.next_block())
             else:
                 engine.answer(await self._answers(opening, ask, complaints))
-        return _played_round(opening, engine.result(), complaints)
+        return _played_round(opening, engine, complaints)
 
     async def _answers(
         self, opening: RoundOpening, ask: Ask, complaints: Mapping[str, list[str]]
@@ -134,13 +139,16 @@ class Backtest:
                 strategy.recall(memories[label])
 
 
-def _played_round(opening: RoundOpening, result: RoundResult, complaints: Mapping[str, Sequence[str]]) -> PlayedRound:
+def _played_round(opening: RoundOpening, engine: Round, complaints: Mapping[str, Sequence[str]]) -> PlayedRound:
+    result = engine.result()
     return PlayedRound(
         number=opening.round_number,
         start_block=opening.snapshot.block_number,
         end_block=result.end_block,
         start_timestamp=opening.snapshot.timestamp,
         end_timestamp=result.end_timestamp,
+        start_sqrt_price_x96=opening.snapshot.sqrt_price_x96,
+        end_sqrt_price_x96=engine.pool.sqrt_price_x96,
         swaps=result.swaps,
         benchmark=result.benchmark.to_json(),
         played=tuple(

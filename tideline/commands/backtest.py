@@ -30,6 +30,7 @@ from simulator.opening import Entrant, RoundOpening
 from simulator.recorded import RecordedMarket
 from simulator.records import Record
 from simulator.snapshot import PoolSnapshot
+from tideline.backtest_report import report
 from tideline.backtest_result import print_result, result_json
 from tideline.commands.miner import parse_settings
 from tideline.demo import demo_jobs
@@ -39,7 +40,7 @@ from validator import job_settings
 RECORDED = "recorded"
 _SAVE_EVERY_S = 1.0  # a file of many rounds is large, and what is lost at a kill is played again
 
-Report = Callable[[PlayedRound], None]
+Tell = Callable[[PlayedRound], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Contest:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep finished rounds in this file, and go on from those that are in it.",
 )
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a report to this HTML file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: scores raw in units of 1e-18.")
 @engine_option
 def backtest(
@@ -77,6 +79,7 @@ def backtest(
     job_name: str,
     rounds: int | None,
     state_file: Path | None,
+    out: Path | None,
     as_json: bool,
     engine: Engine,
 ) -> None:
@@ -90,12 +93,14 @@ def backtest(
     Examples:
       tideline backtest --strategy btr_plus --against hold,wide,band --data recorded
       tideline backtest --strategy band --set half_width=8 --set edge=2 --rounds 20
-      PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.json --json
+      PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.json --out quiet.html
     """
     started_s = time.monotonic()
     contest = _contest(strategy, settings, against, data, job_name, rounds)
-    with _progress(contest.rounds, is_terminal=sys.stderr.isatty()) as report:
-        played = asyncio.run(play(contest, state_file, report, engine=engine))
+    with _progress(contest.rounds, is_terminal=sys.stderr.isatty()) as tell:
+        played = asyncio.run(play(contest, state_file, tell, engine=engine))
+    if out is not None:
+        _write(out, report(_headline(contest, played), played, contest.record.info))
     if as_json:
         seconds = round(time.monotonic() - started_s, 3)
         value = result_json(played)
@@ -149,7 +154,7 @@ def _record(job: Job, data: str) -> Record:
 
 
 async def play(
-    contest: Contest, state_file: Path | None, report: Report, *, engine: Engine, save_every_s: float = _SAVE_EVERY_S
+    contest: Contest, state_file: Path | None, tell: Tell, *, engine: Engine, save_every_s: float = _SAVE_EVERY_S
 ) -> tuple[PlayedRound, ...]:
     """Play what of a contest has not been played yet, and return all its rounds."""
     strategies = {label: build(name, settings) for label, name, settings in contest.entries}
@@ -163,7 +168,7 @@ async def play(
     saved_s = time.monotonic()
     while len(rounds) < contest.rounds:
         rounds.append(await test.play(market, len(rounds) + 1, contest.length_blocks))
-        report(rounds[-1])
+        tell(rounds[-1])
         is_due = time.monotonic() - saved_s >= save_every_s or len(rounds) == contest.rounds
         if state_file is not None and is_due:
             backtest_state.save(state_file, key, rounds, test.memories())
@@ -221,7 +226,7 @@ def _source(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _progress(rounds: int, *, is_terminal: bool) -> Iterator[Report]:
+def _progress(rounds: int, *, is_terminal: bool) -> Iterator[Tell]:
     """Show a bar on a terminal, a line a round elsewhere."""
     if not is_terminal:
         yield lambda played: click.echo(_line(played, rounds), err=True)
@@ -238,6 +243,13 @@ def _progress(rounds: int, *, is_terminal: bool) -> Iterator[Report]:
 def _line(played: PlayedRound, rounds: int) -> str:
     scores = (f"{p.label} {p.score_e18 / 1e14:+.3f} bp" for p in played.played if p.score_e18 is not None)
     return f"round {played.number}/{rounds} to block {played.end_block}  {'  '.join(scores)}"
+
+
+def _write(out: Path, page: str) -> None:
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {error.strerror}; choose another --out") from error
 
 
 def _headline(contest: Contest, played: Sequence[PlayedRound]) -> str:
