@@ -86,6 +86,10 @@ def _chart(chart: Chart) -> str:
     points = lengths.pop()
     line_heights = [value for line in chart.lines for value in line.values if value is not None]
     low, high = _bounds(line_heights)
+    # A range may be many times as wide as what the price did: the frame follows it as far as the lines stay legible.
+    least, most = low - (high - low), high + (high - low)
+    edges = [min(max(edge, least), most) for band in chart.bands for edge in (band.low, band.high)]
+    low, high = min([low, *edges]), max([high, *edges])
     ticks = _ticks(low, high)
 
     def x(point: float) -> float:

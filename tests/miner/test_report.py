@@ -34,6 +34,15 @@ def test_lines_and_bands_stand_where_their_values_are() -> None:
     assert [band.attrib[name] for name in ("x", "y", "width", "height")] == ["296.0", "101.6", "226.0", "40.7"]
 
 
+def test_a_band_wider_than_the_lines_widens_the_frame_threefold_at_most() -> None:
+    chart = Chart("", "", [Line("", [0.0, 10.0])], [Band(0, -1000, 8)])
+    svg = drawing(render("", "", [chart]))
+    [band], [line] = svg.findall("rect"), svg.findall("path")
+    # from 11 below -0.5 to 10.5: 22 high, of 224 pixels
+    assert line.attrib["d"] == "M70.0 116.9L748.0 15.1"
+    assert (band.attrib["y"], float(band.attrib["y"]) + float(band.attrib["height"])) == ("35.5", 234.0)
+
+
 @pytest.mark.parametrize("values", [[], [0.0], [3.0, 3.0], [1e-9, 2e-9], [-1e12, 1e12], [None, None]])
 def test_any_values_can_be_drawn(values: list[float | None]) -> None:
     assert "nan" not in render("", "", [Chart("", "", [Line("", values)])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -209,3 +210,11 @@ def test_a_strategy_that_raises_is_scored_as_one_that_keeps_and_is_told_about(
     result = run("--strategy", "broken_strategy:Broken", "--against", "hold", "--rounds", "1")
     assert result.exit_code == 0
     assert "answers replaced; first: the strategy raised ZeroDivisionError: oh" in result.stdout
+
+
+def test_the_commands_of_the_page_can_be_given() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
+    commands = [line.partition("tideline backtest ")[2] for line in page.splitlines() if line.startswith("$ ")]
+    assert len(commands) == 3
+    for command in commands:
+        backtest.backtest.make_context("backtest", shlex.split(command))
