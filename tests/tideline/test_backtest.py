@@ -21,6 +21,7 @@ from db.store import Store
 from miner.backtest import PlayedRound
 from miner.decider import Decider
 from miner.strategies import build
+from miner.strategy import Decision, Strategy
 from protocol.errors import ConfigError
 from protocol.messages import RebalanceQuery, encode
 from protocol.signing import keypair_from_uri
@@ -46,6 +47,7 @@ class DecidingMiners:
             hotkey: Decider(build(name, {}), version="test", max_decisions=1) for hotkey, name in strategies.items()
         }
         self._nonce = 1_700_000_000_000_000_000
+        self.asked: dict[Hotkey, list[RebalanceQuery]] = {hotkey: [] for hotkey in strategies}
 
     async def ask_all(
         self, questions: Sequence[tuple[MinerEndpoint, RebalanceQuery]], *, deadline_s: float
@@ -53,15 +55,15 @@ class DecidingMiners:
         exchanges = []
         for endpoint, query in questions:
             self._nonce += 1
+            self.asked[endpoint.hotkey].append(query)
             body = encode(await self._deciders[endpoint.hotkey].answer(query, budget_s=deadline_s))
             exchanges.append(exchange(endpoint, query, lambda _query, said=body: said, self._nonce))
         return exchanges
 
 
-async def stored_rounds(path: Path, job_id: str, strategies: Sequence[str]) -> list[list[RoundScore]]:
+async def stored_rounds(path: Path, job_id: str, miners: DecidingMiners) -> list[list[RoundScore]]:
     """Return the scores that a validator stores of rounds between two strategies, in their order."""
     job = next(job for job in demo_jobs() if job.job_id == job_id)
-    miners = DecidingMiners(dict(zip(MINER_KEYS, strategies, strict=True)))
     async with await Store.open(f"sqlite:///{path}", create=True) as store:
         await store.add_job(job)
         context = RunnerContext(store, miners, roster(), guard, VALIDATOR_KEY, lambda _event: None, "test")
@@ -69,6 +71,22 @@ async def stored_rounds(path: Path, job_id: str, strategies: Sequence[str]) -> l
         assert await JobRunner(JobId(job_id), market, context, max_rounds=ROUNDS).run()
         rounds = [await store.scores_of_round(f"{job_id}-evaluation-{n}") for n in range(1, ROUNDS + 1)]
     return [sorted(scores, key=lambda score: list(MINER_KEYS).index(score.hotkey)) for scores in rounds]
+
+
+class Recording:
+    """A strategy that keeps the questions to it."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+        self.asked: list[RebalanceQuery] = []
+
+    @property
+    def name(self) -> str:
+        return self._strategy.name
+
+    def decide(self, query: RebalanceQuery) -> Decision:
+        self.asked.append(query)
+        return self._strategy.decide(query)
 
 
 def contest(job_id: str, *strategies: str, rounds: int = ROUNDS) -> Contest:
@@ -79,12 +97,24 @@ def as_stored(played: PlayedRound) -> list[tuple[str, int, str]]:
     return [(p.outcome, p.score_e18 or 0, json.dumps(p.ledger, sort_keys=True)) for p in played.played]
 
 
+def anonymous(query: RebalanceQuery) -> RebalanceQuery:
+    """Return a question without its id, the one thing that depends on the hotkey."""
+    return query.model_copy(update={"request_id": ""})
+
+
 @pytest.mark.parametrize("job_id", ["usdc-weth", "wbtc-weth"])
 @pytest.mark.parametrize("strategies", [("btr_plus", "band"), ("charm", "ensemble")])
 async def test_scores_and_ledgers_are_the_stored_ones_digit_for_digit(
-    tmp_path: Path, job_id: str, strategies: tuple[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_id: str, strategies: tuple[str, str]
 ) -> None:
-    stored = await stored_rounds(tmp_path / "jobs.sqlite3", job_id, strategies)
+    miners = DecidingMiners(dict(zip(MINER_KEYS, strategies, strict=True)))
+    stored = await stored_rounds(tmp_path / "jobs.sqlite3", job_id, miners)
+    recording: dict[str, Recording] = {}
+
+    def build_recording(name: str, settings: Mapping[str, str]) -> Recording:
+        return recording.setdefault(name, Recording(build(name, settings)))
+
+    monkeypatch.setattr(backtest, "build", build_recording)
     shown: list[PlayedRound] = []
     played = await backtest.play(contest(job_id, *strategies), None, shown.append, engine=default_engine())
     assert [as_stored(r) for r in played] == [[(s.outcome, s.score_e18, s.ledger) for s in scores] for scores in stored]
