@@ -119,9 +119,10 @@ async def test_scores_and_ledgers_are_the_stored_ones_digit_for_digit(
     played = await backtest.play(contest(job_id, *strategies), None, shown.append, engine=default_engine())
     assert [as_stored(r) for r in played] == [[(s.outcome, s.score_e18, s.ledger) for s in scores] for scores in stored]
     assert list(played) == shown
-    assert any(p.score_e18 for r in played for p in r.played) and not any(
-        p.complaints for r in played for p in r.played
-    )
+    for hotkey, name in zip(MINER_KEYS, strategies, strict=True):
+        assert [anonymous(q) for q in recording[name].asked] == [anonymous(q) for q in miners.asked[hotkey]]
+    everybody = [p for r in played for p in r.played]
+    assert any(p.score_e18 for p in everybody) and not any(p.complaints for p in everybody)
 
 
 def test_a_back_test_of_rounds_that_up_played_over_http_says_what_the_database_says(tmp_path: Path) -> None:
