@@ -249,3 +249,12 @@ def test_the_commands_of_the_page_can_be_given() -> None:
     assert len(commands) == 3
     for command in commands:
         backtest.backtest.make_context("backtest", shlex.split(command))
+
+
+async def test_a_terminal_is_shown_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    with backtest._progress(2, is_terminal=True) as tell:
+        played = await backtest.play(contest("wbtc-weth", "hold", rounds=2), None, tell, engine=default_engine())
+    shown = capsys.readouterr()
+    assert shown.out == "" and "2/2" in shown.err and f"block {played[-1].end_block}" in shown.err
