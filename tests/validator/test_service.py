@@ -295,10 +295,10 @@ async def test_a_database_that_is_locked_for_a_while_is_survived(store: Store, t
 
 
 def rename_table(folder: Path, name: str, to: str) -> None:
-    """Rename under the write lock: a statement that must first become a writer is refused at once, not after a wait."""
+    """Rename a table as another process would."""
     with closing(sqlite3.connect(folder / "jobs.sqlite3", timeout=30, isolation_level=None)) as other:
         other.execute("pragma legacy_alter_table = on")  # the other tables go on naming this one
-        other.execute("begin immediate")
+        other.execute("begin immediate")  # a statement that must become a writer first is refused at once
         other.execute(f"alter table {name} rename to {to}")
         other.execute("commit")
 
@@ -308,11 +308,11 @@ async def test_a_database_that_cannot_even_be_read_is_told_once_and_survived(sto
     looks = Looks(10**9)
     async with running(store, monotonic=looks) as run:
         here = await run.watch.until(closed("a"))
-        rename_table(tmp_path, "jobs", "away")
+        await asyncio.to_thread(rename_table, tmp_path, "jobs", "away")  # the service must go on to give the lock back
         for trouble in ("the database fails and is tried again", "job a stopped and is tried again"):  # in any order
             await run.watch.until(told(trouble), after=here)
         here = len(run.watch.events)
-        rename_table(tmp_path, "away", "jobs")
+        await asyncio.to_thread(rename_table, tmp_path, "away", "jobs")
         await run.watch.until(closed("a"), after=here)
     assert len([e for e in run.watch.of(Trouble) if "the database fails" in e.message]) == 1
     assert await store.open_rounds() == []
