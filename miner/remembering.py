@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -17,6 +14,7 @@ from miner.span import Span, tick_of
 from miner.strategies.plus.band import align
 from miner.strategy import Decision, Keep, Positions, owned, shown_ranges
 from miner.view import Rule, View, look
+from miner.whole_file import replace_json
 from protocol.messages import RebalanceQuery
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 
@@ -122,6 +120,17 @@ class Remembering:
                 save(self._path, self._memories)
         return decision
 
+    def remembered(self) -> dict[_JobKey, Any]:
+        """Return all it remembers, JSON-ready."""
+        with self._lock:
+            return {key: memory.to_json() for key, memory in self._memories.items()}
+
+    def recall(self, remembered: dict[_JobKey, Any]) -> None:
+        """Remember what another one remembered, and nothing else. Raises ValueError where it cannot be understood."""
+        memories = {key: Memory.from_json(entry) for key, entry in remembered.items()}
+        with self._lock:
+            self._memories = memories
+
     def _of_the_pool(self, query: RebalanceQuery) -> Memory:
         """Return a first memory of a job: what another job of the same pool, or its live round, knows of the market."""
         pool = job_key(query).rsplit("/", 2)[0] + "/"
@@ -156,17 +165,6 @@ def save(path: Path, memories: dict[_JobKey, Memory]) -> None:
     """Replace the file as a whole: a process killed at any moment leaves the old one or the new one."""
     value = {"version": _VERSION, "jobs": {key: memory.to_json() for key, memory in memories.items()}}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(value, file, allow_nan=False, separators=(",", ":"))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
-            raise
+        replace_json(path, value)
     except OSError as error:
         _log.warning("memory is not saved: %s", error)

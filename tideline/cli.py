@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "run the whole loop: a validator, four miners, two real markets",
     "validator": "run a validator",
     "miner": "run the reference miner",
+    "backtest": "score strategies on recorded rounds, exactly as a validator would",
     "allocate": "spread capital over the pools of one pair",
     "jobs": "add, list, pause, resume and remove jobs",
     "leaderboard": "who is best at which job, and how sure that is",
@@ -62,6 +63,7 @@ def group() -> None:
       tideline up --rounds 3 --speed max
       tideline jobs list
       tideline allocate pools.toml
+      tideline backtest --strategy btr_plus --against hold,wide,band
       tideline miner --netuid 98 --wallet.name my --wallet.hotkey miner
       tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
       tideline leaderboard --job usdc-weth

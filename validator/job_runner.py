@@ -18,12 +18,10 @@ from protocol.signing import Signer
 from protocol.units import Hotkey, JobId, RoundId
 from simulator.engine import Engine, default_engine
 from simulator.evidence import canonical
-from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.market import Market, Reorg
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import AnswerNote
 from simulator.round import Ask
-from simulator.valuation import QuoteToken, Target
 from validator import job_settings
 from validator.ports import Guard, Miners, Roster
 from validator.progress import (
@@ -154,22 +152,15 @@ class JobRunner:
             number = await context.store.next_round_number(
                 JobId(job.job_id), "live" if round_type == "live" else "evaluation"
             )
-            return RoundOpening(
-                round_id=f"{job.job_id}-{round_type}-{number}",
-                round_number=number,
+            return job_settings.round_opening(
+                job,
+                self._market.info,
+                snapshot,
+                vault,
+                entrants,
                 round_type=round_type,
-                job_id=job.job_id,
-                vault_address=job.sn_liquidity_manager_address,
-                market=self._market.info,
-                target=Target(job.target),
-                quote_token=QuoteToken(job.quote_token),
-                schedule=schedule,
-                gas=job_settings.gas_policy(job, DEFAULT_GAS_TABLE),
-                max_pool_share_ppm=job.max_pool_share,
-                entrants=entrants,
+                number=number,
                 validator_hotkey=Hotkey(context.signer.ss58_address),
-                snapshot=snapshot,
-                vault=vault,
             )
 
         openings = [await opening("evaluation", tuple(e for e, _ in seats))]

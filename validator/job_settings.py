@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from db.job import Job
 from protocol.errors import ConfigError, SimulationError
+from protocol.units import Hotkey
 from simulator.fork import Inventory, virtual_vault
-from simulator.gas import GasTable
+from simulator.gas import DEFAULT_GAS_TABLE, GasTable
 from simulator.ledger import GasPolicy
 from simulator.market import MarketInfo
-from simulator.opening import Schedule
+from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.portfolio import Range, VaultState
 from simulator.snapshot import PoolSnapshot
+from simulator.valuation import QuoteToken, Target
 
 
 def schedule(job: Job, market: MarketInfo) -> Schedule:
@@ -56,3 +58,34 @@ def gas_policy(job: Job, table: GasTable) -> GasPolicy:
             job.gas_price_wei, job.quote_token == "token0", job.native_rate_num, job.native_rate_den, table
         )
     return GasPolicy(0, token_is_0=False, rate_numerator=1, rate_denominator=1, table=table)
+
+
+def round_opening(
+    job: Job,
+    market: MarketInfo,
+    snapshot: PoolSnapshot,
+    vault: VaultState,
+    entrants: tuple[Entrant, ...],
+    *,
+    round_type: str,
+    number: int,
+    validator_hotkey: Hotkey,
+) -> RoundOpening:
+    """Return the opening of one of the job's rounds: the validator's, and a back-test's."""
+    return RoundOpening(
+        round_id=f"{job.job_id}-{round_type}-{number}",
+        round_number=number,
+        round_type=round_type,
+        job_id=job.job_id,
+        vault_address=job.sn_liquidity_manager_address,
+        market=market,
+        target=Target(job.target),
+        quote_token=QuoteToken(job.quote_token),
+        schedule=schedule(job, market),
+        gas=gas_policy(job, DEFAULT_GAS_TABLE),
+        max_pool_share_ppm=job.max_pool_share,
+        entrants=entrants,
+        validator_hotkey=validator_hotkey,
+        snapshot=snapshot,
+        vault=vault,
+    )

@@ -14,14 +14,12 @@ from protocol.messages import RebalanceQuery, encode
 from protocol.units import Hotkey
 from simulator import records
 from simulator.answers import read_answer
-from simulator.gas import DEFAULT_GAS_TABLE
 from simulator.market import MarketInfo
 from simulator.opening import Entrant, RoundOpening
 from simulator.query import build_query
 from simulator.recorded import RecordedMarket
 from simulator.round import AnswerNote, Ask, Round, RoundResult
 from simulator.snapshot import PoolSnapshot
-from simulator.valuation import QuoteToken, Target
 from validator import job_settings
 
 BUDGET_S = 20.0
@@ -41,22 +39,15 @@ def open_round(
     job: Job, market: MarketInfo, snapshot: PoolSnapshot, names: tuple[str, ...], number: int
 ) -> RoundOpening:
     """Return the opening of an evaluation round as the validator makes it."""
-    return RoundOpening(
-        round_id=f"{job.job_id}-evaluation-{number}",
-        round_number=number,
+    return job_settings.round_opening(
+        job,
+        market,
+        snapshot,
+        job_settings.vault(job, snapshot, None),
+        tuple(Entrant(Hotkey(name), uid, 1) for uid, name in enumerate(names)),
         round_type="evaluation",
-        job_id=job.job_id,
-        vault_address=job.sn_liquidity_manager_address,
-        market=market,
-        target=Target(job.target),
-        quote_token=QuoteToken(job.quote_token),
-        schedule=job_settings.schedule(job, market),
-        gas=job_settings.gas_policy(job, DEFAULT_GAS_TABLE),
-        max_pool_share_ppm=job.max_pool_share,
-        entrants=tuple(Entrant(Hotkey(name), uid, 1) for uid, name in enumerate(names)),
+        number=number,
         validator_hotkey=VALIDATOR,
-        snapshot=snapshot,
-        vault=job_settings.vault(job, snapshot, None),
     )
 
 

@@ -137,7 +137,7 @@ def _cells(row: LeaderboardRow, weight: Fraction, names: Mapping[str, str]) -> t
         f"{row.evaluation_rounds}+{row.live_rounds}" if row.live_rounds else str(row.evaluation_rounds),
         str(row.wins),
         f"{row.participation_days}/{PARTICIPATION_WINDOW_DAYS}",
-        _mean(row.excess),
+        mean_text(row.excess),
         "-" if row.lead is None or row.lead.probability_positive is None else f"{row.lead.probability_positive:.1%}",
         "-" if row.excess.rounds_needed is None else str(row.excess.rounds_needed),
         f"{float(weight):.2%}",
@@ -148,7 +148,8 @@ def _basis_points(value_e18: int) -> str:
     return f"{Decimal(value_e18) / _BASIS_POINT_E18:+.4f}"
 
 
-def _mean(excess: Excess) -> str:
+def mean_text(excess: Excess) -> str:
+    """Return a mean and its standard error in basis points."""
     if excess.mean_e18 is None:
         return "-"
     mean = f"{excess.mean_e18 / _BASIS_POINT_E18:+.4f}"
@@ -179,13 +180,14 @@ def _row_json(row: LeaderboardRow, weight: Fraction) -> dict[str, Any]:
         "live_rounds": row.live_rounds,
         "participation_days": row.participation_days,
         "wins": row.wins,
-        "excess": _excess_json(row.excess),
-        "lead": None if row.lead is None else _excess_json(row.lead),
+        "excess": excess_json(row.excess),
+        "lead": None if row.lead is None else excess_json(row.lead),
         "weight": float(weight),
     }
 
 
-def _excess_json(excess: Excess) -> dict[str, Any]:
+def excess_json(excess: Excess) -> dict[str, Any]:
+    """Return statistics, JSON-ready."""
     return {
         "rounds": excess.rounds,
         "mean_e18": excess.mean_e18,

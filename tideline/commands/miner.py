@@ -186,7 +186,7 @@ def miner(
     asyncio.run(
         _serve(
             strategy_name,
-            _parse_settings(settings),
+            parse_settings(settings),
             memory_file,
             host=host,
             port=port,
@@ -260,7 +260,8 @@ def _signer(wallet: Wallet) -> Signer:
     return load_hotkey(wallet.name, wallet.hotkey, path, password=wallet_password())
 
 
-def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    """Return what `--set` gave."""
     parsed: dict[str, str] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
