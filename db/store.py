@@ -234,6 +234,10 @@ class Store:
         """Record how an execution goes on: status, guard, mode, tx_hash, gas_used, amounts, effective_block."""
         return await self._write(executions.update, execution_id, changes, now=self._clock())
 
+    async def get_execution(self, execution_id: str) -> Execution | None:
+        """Return an intent and what became of it, or None."""
+        return await self._read(executions.get, execution_id)
+
     async def executions(
         self, job_id: JobId | str | None = None, *, status: str | None = None, limit: int = 1000
     ) -> list[Execution]:
