@@ -28,14 +28,18 @@ class Stage:
     info: MarketInfo
 
 
+def rehearsal_code() -> str:
+    """Return the code that a node runs as the keeper's, as hex. Raises ConfigError when the compiler is missing."""
+    return "0x" + compiled("rehearsal", CONTRACTS).runtime_code.hex()
+
+
 async def rehearse(node: rpc.Rpc, header: Header, stage: Stage, step: Step, *, deadline_s: float) -> Standing | Refused:
     """Return what a vault would hold after the keeper's call at the end of a block, or the words of its refusal.
 
     Raises ChainError. A node that runs no code by state override refuses everything: nothing is sent through it.
     """
-    code = "0x" + compiled("rehearsal", CONTRACTS).runtime_code.hex()
     call = {"to": stage.keeper, "data": "0x" + _data(stage, step.data).hex()}
-    parameters = (call, header.pin(), {stage.keeper: {"code": code}})
+    parameters = (call, header.pin(), {stage.keeper: {"code": rehearsal_code()}})
     request = rpc.Request("eth_call", parameters, _read, is_decisive=True)
     try:
         return await node.ask(request, deadline_s=deadline_s)

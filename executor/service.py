@@ -114,6 +114,11 @@ class ExecutorService:
             if not has_worked:
                 await self._desk.clock.sleep(poll_s)
 
+    async def drain(self) -> None:
+        """Work until there is nothing to do for now."""
+        while await self.work():
+            pass
+
     async def work(self) -> bool:
         """Bring what was begun to its end, else take one intent. Return whether there was anything to do."""
         desk = self._desk
