@@ -32,7 +32,8 @@ from simulator.plan import Desired, Plan, make_plan
 from simulator.portfolio import Range
 
 # The keeper's key: that of anvil's third account, which everybody knows.
-KEEPER = LocalSigner(Account.from_key("0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"))
+KEEPER_KEY = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"
+KEEPER = LocalSigner(Account.from_key(KEEPER_KEY))
 NOW = 1_700_000_000
 READING = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=20)
 SETTINGS = Settings(FeePolicy(max_fee_wei=10**12), Patience(confirmations=2), poll_s=0.01)
@@ -60,6 +61,8 @@ class Office:
     store: Store
     endpoints: Endpoints
     bounds: Bounds
+    url: str
+    keeper: str = KEEPER.address
     facts: list[Fact] = field(default_factory=list)
     intents: int = 0
 
@@ -137,6 +140,6 @@ async def office(url: str) -> AsyncIterator[Office]:
         )
         live = LiveLimits(frozenset({made.vault.lower()}), max_deviation_ticks=100, max_daily_loss_ppm=20_000)
         bounds = Bounds(live, Limits(max_pool_share_ppm=900_000))
-        here = Office(made, store, Endpoints({"anvil": made.chain.rpc}, chain_id=CHAIN_ID), bounds)
+        here = Office(made, store, Endpoints({"anvil": made.chain.rpc}, chain_id=CHAIN_ID), bounds, url)
         await here.pass_time()
         yield here

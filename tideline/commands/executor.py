@@ -82,7 +82,8 @@ def executor(
 
     Plans come from the jobs database. Each is made into one transaction on the vault as it stands, held against the
     guards, and rehearsed on a node: unless that comes to what the simulator says, to the wei, nothing is signed.
-    Stopping or killing this process loses nothing: the same command goes on. One executor a key.
+    Stopping or killing this process loses nothing: the same command goes on. One executor a key. What it does goes to
+    standard error.
 
     \b
     Examples:
@@ -184,13 +185,13 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
             keeper=signer.address,
             bounds=options.bounds,
             connect=connect,
-            observe=lambda fact: click.echo(line(fact)),
+            observe=lambda fact: click.echo(line(fact), err=True),
             clock=RealClock(),
             now=lambda: int(time.time()),
         )
         service = ExecutorService(desk)
         mode = "live" if options.is_live else "dry run, nothing is signed"
-        click.echo(f"executor {signer.address} on chain {chain_id}: {mode}")
+        click.echo(f"executor {signer.address} on chain {chain_id}: {mode}", err=True)
         work = service.drain() if options.is_once else service.run(poll_s=_POLL_S)
         await until_stopped(asyncio.ensure_future(work))
 
