@@ -109,13 +109,18 @@ async def test_a_strangers_liquidity_in_a_range_changes_nothing(here: Office) ->
     await here.want(*WISH)
     await carried_out(service)
     chain = here.made.chain
-    gift = words(int(here.made.vault, 16), WIDE.tick_lower, WIDE.tick_upper, 7 * UNIT, 5 * 32, 0)
-    await chain.send(chain.payer, "0x" + (selector("mint(address,int24,int24,uint128,bytes)") + gift).hex())
+    mint, owner = selector("mint(address,int24,int24,uint128,bytes)"), int(here.made.vault, 16)
+    for r in (WIDE, NARROW):
+        gift = words(owner, r.tick_lower, r.tick_upper, 7 * UNIT, 5 * 32, 0)
+        await chain.send(chain.payer, "0x" + (mint + gift).hex())
     await chain.swap(True, 300 * UNIT)
     await chain.swap(False, 299 * UNIT)
     await here.pass_time()
-    kept = next(h for h in (await here.fork()).portfolio().holdings if h.range == NARROW)
-    intent = await here.want(Desired(NARROW, kept.amount0, kept.amount1), Desired(ABOVE, 100 * UNIT, 0))
+    closed, kept = (await here.fork()).portfolio().holdings
+    assert (closed.range, kept.range) == (WIDE, NARROW) and kept.fees0 > 0
+    everything0 = (await here.fork()).idle0 + closed.amount0 + closed.fees0 + kept.fees0
+    intent = await here.want(Desired(NARROW, kept.amount0, kept.amount1), Desired(ABOVE, everything0, 0))
+    assert json.loads(intent.plan)["collect"] == [[-120, 180]]
     await carried_out(service)
     done = await here.ended(intent)
     assert (done.status, json.loads(done.amounts or "")["is_exact"]) == ("reconciled", True)

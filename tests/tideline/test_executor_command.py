@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import support.deadly_executor
 from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
-from support.processes import Background, start, tideline
+from support.processes import Background, environment, start, tideline
 from support.vault_anvil import UNIT
 
 from db.records import Execution
@@ -111,6 +115,15 @@ async def killed(here: Office, folder: Path, stage: str) -> None:
         assert await asyncio.to_thread(process.end) == -signal.SIGKILL
 
 
+def deadly(here: Office, folder: Path, point: str) -> Background:
+    """Start an executor that dies at one use of its database."""
+    script = Path(support.deadly_executor.__file__)
+    paths = {"PYTHONPATH": f"{script.parents[1]}{os.pathsep}{script.parents[2]}", "K": KEEPER_KEY}
+    arguments = [sys.executable, str(script), point, *command(here)[1:], "--live", "--once"]
+    env = environment(**paths)
+    return Background(subprocess.Popen(arguments, cwd=folder, env=env, stderr=subprocess.PIPE, text=True))
+
+
 async def ended(here: Office, intent: Execution) -> dict[str, object]:
     done = await here.ended(intent)
     amounts = json.loads(done.amounts or "{}")
@@ -125,4 +138,16 @@ async def test_killed_in_the_middle_it_rebalances_once(here: Office, tmp_path: P
     for _ in range(2):
         with start(tmp_path, *command(here), "--live", "--once", env={"K": KEEPER_KEY}) as process:
             assert await mined_until_it_ends(here, process) == 0, process.lines
+    assert await ended(here, intent) == {"status": "reconciled", "is_exact": True, "rebalances": 1}
+
+
+@pytest.mark.parametrize("write", ["update", "planned", "reconciled"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_killed_at_a_write_it_rebalances_once(here: Office, tmp_path: Path, when: str, write: str) -> None:
+    """The writes that are this process's own; those of a transaction on its way stand in test_executor_crash."""
+    intent = await here.want(*WISH)
+    with deadly(here, tmp_path, f"{when} {write}") as dying:
+        assert await mined_until_it_ends(here, dying) == -signal.SIGKILL, dying.lines
+    with start(tmp_path, *command(here), "--live", "--once", env={"K": KEEPER_KEY}) as process:
+        assert await mined_until_it_ends(here, process) == 0, process.lines
     assert await ended(here, intent) == {"status": "reconciled", "is_exact": True, "rebalances": 1}
