@@ -63,6 +63,17 @@ def realised_amounts(amounts: str | None, receipt: Receipt, realised: Standing) 
     )
 
 
+def unread_amounts(amounts: str | None, receipt: Receipt, why: str) -> str:
+    """Return the same with what is known where the vault at the receipt's block cannot be read any more.
+
+    Parameters: amounts  written by `predicted_amounts`   ·   why  in words
+    Returns:    JSON text without realised amounts and errors
+    Source:     ours
+    """
+    known = {"realised_block": receipt.block_number, "realised": None, "unread": why, "fee_wei": str(receipt.fee_wei)}
+    return _text(read_amounts(amounts) | known)
+
+
 def read_amounts(amounts: str | None) -> dict[str, Any]:
     """Return what an execution says of itself; nothing where nothing was written."""
     values = json.loads(amounts) if amounts else {}

@@ -17,7 +17,7 @@ from executor.guards import Refused
 from executor.live_guards import check_age, check_vault
 from executor.preparation import Bounds, Prepared, Wish, prepare
 from executor.reading import VaultReader, VaultReading
-from executor.reconcile import predicted_amounts, read_amounts, realised_amounts
+from executor.reconcile import predicted_amounts, read_amounts, realised_amounts, unread_amounts
 from executor.rehearsal import Stage, rehearse
 from executor.standing import difference, standing_of
 from executor.transactor import Transactor
@@ -31,6 +31,8 @@ PLANNED = "planned"
 _DAY_S = 86_400
 _MOST_IN_A_DAY = 10_000  # intents, of all vaults
 _REHEARSAL_S = 20.0
+_KEPT_BLOCKS = 100  # whose state a node that is no archive still has
+_HALTED, _SILENT = "halted", "silent"  # what is told once, beside what is told of an intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,11 @@ class ExecutorService:
         while True:
             try:
                 has_worked = await self.work()
+                self._told.discard(_SILENT)
             except ChainError as error:
                 if not error.retryable:
                     raise
-                self._say(str(error), Waiting(str(error)))
+                self._say(_SILENT, Waiting(str(error)))
                 has_worked = False
             if not has_worked:
                 await self._desk.clock.sleep(poll_s)
@@ -129,9 +132,9 @@ class ExecutorService:
                     continue
                 return await self._finish(desk.transactor, transaction)
         if halt.is_set:
-            self._say("halt", Waiting(f"halted: {halt.reason}"))
+            self._say(_HALTED, Waiting(f"halted: {halt.reason}"))
             return False
-        self._told.discard("halt")
+        self._told.discard(_HALTED)
         for intent in await self._intents():
             if await self._take(intent):
                 return True
@@ -215,7 +218,7 @@ class ExecutorService:
             halt = await desk.store.read_halt()
             if not halt.is_set:
                 raise
-            return self._say("halt", Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
+            return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
         desk.observe(Ended(ended))
         return True
 
@@ -229,14 +232,21 @@ class ExecutorService:
         header = await reader.header(receipt.block_number)
         if header.block_hash != receipt.block_hash:
             raise ChainError("the receipt's block is another one now", retryable=True, block=receipt.block_number)
-        reading = await reader.read(header, twap_s=self._desk.bounds.live.twap_s)
+        try:
+            reading = await reader.read(header, twap_s=self._desk.bounds.live.twap_s)
+        except ChainError as error:
+            head = await reader.header(None)
+            if head.number < receipt.block_number + _KEPT_BLOCKS:
+                raise
+            # After a long absence no node may have that state any more; the key must not wait for it for ever.
+            return unread_amounts(intent.amounts, receipt, str(error))
         return realised_amounts(intent.amounts, receipt, standing_of(reading.fork))
 
     async def _daily_turnover_ppm(self, intent: Execution) -> int:
         """Return what this vault's plans of the last day turned over, those under way and undone included."""
         since = self._desk.now() - _DAY_S
         rows = await self._desk.store.executions(limit=_MOST_IN_A_DAY)
-        others = (e for e in rows if e.vault == intent.vault and e.execution_id != intent.execution_id)
+        others = (e for e in rows if e.vault.lower() == intent.vault.lower() and e.execution_id != intent.execution_id)
         return sum(int(read_amounts(e.amounts).get("turnover_ppm", 0)) for e in others if e.created_at >= since)
 
     async def _reader(self, intent: Execution) -> VaultReader:

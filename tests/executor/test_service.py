@@ -17,7 +17,9 @@ from db.transaction import Halt
 from executor.reading import VaultReader, VaultReading
 from executor.service import DryRun, Ended, ExecutorService, Refusal, Submitted, Waiting
 from executor.standing import standing_of
+from protocol.errors import ChainError
 from simulator.chain.abi import selector, words
+from simulator.chain.blocks import Header
 from simulator.plan import Desired, InvalidPlan, Plan, make_plan
 from simulator.portfolio import Range
 
@@ -135,12 +137,16 @@ class WrongReader(VaultReader):
         return reading
 
 
+def of_kind(kind: type[VaultReader], here: Office, reader: VaultReader) -> VaultReader:
+    """Return the same reader with other habits."""
+    made = kind(here.endpoints, reader.info, reader._adapter, READING)
+    made._lens = reader._lens
+    return made
+
+
 async def test_where_node_and_simulator_differ_nothing_is_signed(here: Office) -> None:
     async def connect(pool: str, vault: str) -> VaultReader:
-        reader = await here.connect(pool, vault)
-        wrong = WrongReader(here.endpoints, reader.info, reader._adapter, READING)
-        wrong._lens = reader._lens
-        return wrong
+        return of_kind(WrongReader, here, await here.connect(pool, vault))
 
     intent = await here.want(*WISH)
     service = here.service(await here.transactor(), connect=connect)
@@ -231,6 +237,29 @@ async def test_another_process_finishes_what_one_began(here: Office) -> None:
     again = here.service(await here.transactor())  # the same holder: a restart
     assert [await again.work() for _ in range(2)] == [True, False]
     assert ((await here.ended(intent)).status, await here.rebalances()) == ("reconciled", 1)
+
+
+class ForgetfulReader(VaultReader):
+    """A node that has lost the state of all blocks but the latest."""
+
+    async def read(self, header: Header, *, twap_s: int) -> VaultReading:
+        if header != await self.header(None):
+            raise ChainError("missing trie node", retryable=True)
+        return await super().read(header, twap_s=twap_s)
+
+
+async def test_state_that_no_node_has_any_more_is_not_waited_for(here: Office) -> None:
+    """The clock mines while the chain is asked again: at first it may only lag, a hundred blocks later it is gone."""
+
+    async def connect(pool: str, vault: str) -> VaultReader:
+        return of_kind(ForgetfulReader, here, await here.connect(pool, vault))
+
+    intent = await here.want(*WISH)
+    await carried_out(here.service(await here.transactor(), connect=connect))
+    done = await here.ended(intent)
+    amounts = json.loads(done.amounts or "")
+    assert (done.status, amounts["realised"], amounts["unread"]) == ("reconciled", None, "missing trie node")
+    assert (await here.made.chain.head()).number == amounts["realised_block"] + 100
 
 
 def test_the_keeper_is_the_vaults() -> None:
