@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from protocol.errors import ConfigError
 from simulator.family import Family
@@ -27,7 +27,9 @@ def default_engine() -> Engine:
 
 
 def check_engine(engine: Engine) -> Engine:
-    """Return an engine that is here. Raises ConfigError if it was not compiled."""
+    """Return an engine that is here. Raises ConfigError if it was not compiled, or is none."""
+    if engine not in get_args(Engine):
+        raise ConfigError(f"there is no engine {engine!r}; use one of {', '.join(get_args(Engine))}")
     if engine == "native" and not is_built():
         raise ConfigError("the native engine is not built; install a C compiler and reinstall, or use engine python")
     return engine

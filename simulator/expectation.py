@@ -36,12 +36,14 @@ def expect(values: ArrayLike, *, seed: int, level: float = 0.95) -> Expectation:
     Returns:    mean, s/√n with s from n - 1, and the bias-corrected and accelerated bootstrap interval, because the
                 results of a range are skewed: often a little, now and then a large loss
     Rounding:   floats; the same seed gives the same interval
-    Raises:     SimulationError for too few values or one that is no number
+    Raises:     SimulationError for too few values, one that is no number, or such a seed or level
     Source:     Efron 1987
     """
     drawn = np.asarray(values, dtype=np.float64)
     if drawn.ndim != 1 or len(drawn) < 2 or not np.isfinite(drawn).all():
         raise SimulationError("an expectation needs a row of at least two finite values", shape=drawn.shape)
+    if seed < 0 or not 0 < level < 1:
+        raise SimulationError("a seed is at least 0, a level between 0 and 1", seed=seed, level=level)
     mean, error = float(drawn.mean()), float(drawn.std(ddof=1)) / math.sqrt(len(drawn))
     if (drawn == drawn[0]).all():
         return Expectation(len(drawn), float(drawn[0]), 0.0, float(drawn[0]), float(drawn[0]))

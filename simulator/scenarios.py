@@ -108,6 +108,8 @@ def draw_futures(
     """
     if min(count, length_blocks, window_blocks) < 1 or window_blocks > len(past.blocks):
         raise SimulationError("count, length and window are at least 1, and no window is longer than the past")
+    if seed < 0:
+        raise SimulationError("a seed is at least 0", seed=seed)
     futures = []
     for number in range(count):
         draws = np.random.Generator(np.random.PCG64((seed, number)))

@@ -1,16 +1,21 @@
-"""Is what the pool events database holds whole? Every swap is replayed from where the one before left the pool."""
+"""Is what the pool events database holds whole? Every swap is replayed from where the one before left the pool.
+
+Before the first snapshot the ticks are not known. A swap that stays between two neighbouring ones, as most do, needs
+none: the price before it and its own liquidity say where it must end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 
-from db.pool_events.records import BlockRange, BlockRow
+from db.pool_events.records import BlockRange, BlockRow, PoolRow
 from db.pool_events.schema import EVENT_TABLES
 from db.pool_events.store import History, PoolEventsStore
 from simulator.base_fork import BaseFork, Divergence
-from simulator.engine import default_engine, pool_to_snapshot
+from simulator.engine import default_engine, make_pool, pool_to_snapshot
 from simulator.events import Block, SwapEvent
+from simulator.recovery import recover_call
 from simulator.snapshot import PoolSnapshot
 from tideline.pool_events import blocks_of, snapshot_of
 
@@ -28,13 +33,16 @@ class Gap:
 
 @dataclass(slots=True)
 class PoolCheck:
-    """What looking at one pool came to. Swaps that no snapshot leads to are not replayed."""
+    """What looking at one pool came to. Swaps that no snapshot leads to are not replayed; those of them that stay
+    between two neighbouring ticks are compared with the swap before.
+    """
 
     pool: str
     ranges: tuple[BlockRange, ...]
     blocks: int = 0
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENT_TABLES, 0))
     swaps_replayed: int = 0
+    swaps_compared: int = 0
     snapshots_met: int = 0
     gap: Gap | None = None
 
@@ -46,8 +54,9 @@ async def check_pool(store: PoolEventsStore, pool: str, on_progress: Callable[[i
     if len(ranges) != 1:
         check.gap = Gap("not_indexed", ranges[0].last + 1 if ranges else 0)
     snapshots = {row.block_number: snapshot_of(row) for row in await store.snapshots(pool)}
+    kinds = {row.pool: row for row in await store.pools()}
     for within in ranges:
-        found = await _Range(check, snapshots).look(store, within, on_progress)
+        found = await _Range(check, kinds[pool], snapshots).look(store, within, on_progress)
         if found is not None and (check.gap is None or found.block < check.gap.block):
             check.gap = found
     return check
@@ -56,11 +65,13 @@ async def check_pool(store: PoolEventsStore, pool: str, on_progress: Callable[[i
 class _Range:
     """The pool over one unbroken range, as far as it was looked at."""
 
-    def __init__(self, check: PoolCheck, snapshots: dict[int, PoolSnapshot]) -> None:
+    def __init__(self, check: PoolCheck, kind: PoolRow, snapshots: dict[int, PoolSnapshot]) -> None:
         self._check = check
+        self._kind = kind
         self._snapshots = snapshots
         self._parent: BlockRow | None = None
         self._base: BaseFork | None = None
+        self._swap: SwapEvent | None = None  # the last one, while there is no base
 
     async def look(
         self, store: PoolEventsStore, within: BlockRange, on_progress: Callable[[int], None] | None
@@ -89,13 +100,9 @@ class _Range:
     def _replay(self, blocks: Sequence[Block]) -> Gap | None:
         """Let blocks happen from the last snapshot on, and compare with every later one."""
         for block in blocks:
-            if self._base is not None:
-                try:
-                    for event in block.events:
-                        self._base.apply(block, event)
-                        self._check.swaps_replayed += isinstance(event, SwapEvent)
-                except Divergence as divergence:
-                    return Gap(divergence.kind, block.number, int(str(divergence.where["log_index"])))
+            gap = self._compare(block) if self._base is None else self._apply(block, self._base)
+            if gap is not None:
+                return gap
             snapshot = self._snapshots.get(block.number)
             if snapshot is not None:
                 gap = _differs(self._base, snapshot, block)
@@ -104,6 +111,36 @@ class _Range:
                 self._check.snapshots_met += self._base is not None
                 self._base = self._base or BaseFork(snapshot, engine=default_engine())
         return None
+
+    def _apply(self, block: Block, base: BaseFork) -> Gap | None:
+        try:
+            for event in block.events:
+                base.apply(block, event)
+                self._check.swaps_replayed += isinstance(event, SwapEvent)
+        except Divergence as divergence:
+            return Gap(divergence.kind, block.number, int(str(divergence.where["log_index"])))
+        return None
+
+    def _compare(self, block: Block) -> Gap | None:
+        for event in block.events:
+            if isinstance(event, SwapEvent):
+                before, self._swap = self._swap, event
+                follows = None if before is None else can_follow(self._kind, before, event)
+                if follows is False:
+                    return Gap("missed_or_foreign_swap", block.number, event.log_index)
+                self._check.swaps_compared += follows is True
+        return None
+
+
+def can_follow(kind: PoolRow, before: SwapEvent, swap: SwapEvent) -> bool | None:
+    """Whether a swap starts where the one before ended; None where liquidity may begin or end on its way."""
+    if not swap.liquidity or before.tick // kind.tick_spacing != swap.tick // kind.tick_spacing:
+        return None
+    pool = make_pool(kind.fee_pips, kind.tick_spacing, engine=default_engine())
+    pool.initialize(before.sqrt_price_x96)
+    pool.knows_balances = False
+    pool.liquidity = swap.liquidity
+    return recover_call(pool, swap) is not None
 
 
 def _broken(history: History, window: BlockRange, parent: BlockRow | None, expected_parent: str | None) -> Gap | None:

@@ -113,6 +113,7 @@ class JobRunner:
                     period = await self._rewind(period, reorg)
             for run in period.runs:
                 await self._close(run, period)
+                period = replace(period, runs=period.runs[1:])  # what is closed is not voided with the next one
             self._played += 1
         except (SimulationError, ChainError) as error:
             await self._void(job, period, error)

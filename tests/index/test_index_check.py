@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.anvil_pool import CHAIN_ID, AnvilPool
 from support.indexing import execute, index, live, rows
 
+from db.pool_events.records import PoolRow
 from db.pool_events.store import PoolEventsStore
-from tideline.index_check import Gap, PoolCheck, check_pool
+from simulator import records
+from simulator.events import SwapEvent
+from tideline.index_check import Gap, PoolCheck, can_follow, check_pool
 
 ALL = "chain_id = $1"
 
@@ -27,6 +32,34 @@ async def test_a_missing_swap_is_found_at_the_swap_after_it(chain: AnvilPool, da
     found = await check(database_url, chain.pool)
     assert found.gap == Gap("missed_or_foreign_swap", *after)
     assert found.swaps_replayed == 4
+
+
+async def test_without_any_snapshot_swaps_are_still_held_against_each_other(
+    chain: AnvilPool, database_url: str
+) -> None:
+    await live(chain)
+    for step in range(4):
+        await chain.swap(step % 2 == 0, 10**15 + step)  # too little to leave the tick spacing
+    await chain.mine()
+    await index(chain, database_url, 0)
+    await execute(database_url, f"DELETE FROM snapshots WHERE {ALL}", CHAIN_ID)
+    whole = await check(database_url, chain.pool)
+    assert (whole.gap, whole.swaps_replayed) == (None, 0)
+    assert 3 <= whole.swaps_compared < whole.events["swaps"]
+    swaps = sorted((int(row[2]), int(row[4])) for row in (await rows(database_url, "swaps"))["swaps"])
+    await execute(database_url, "DELETE FROM swaps WHERE block_number = $1 AND log_index = $2", *swaps[-2])
+    assert (await check(database_url, chain.pool)).gap == Gap("missed_or_foreign_swap", *swaps[-1])
+
+
+@pytest.mark.parametrize(("name", "alone", "found"), [("usdc-weth-005", 5371, 4888), ("wbtc-weth-03", 719, 713)])
+def test_no_real_swap_is_suspected_and_most_that_are_missing_are_found(name: str, alone: int, found: int) -> None:
+    record = records.load(name)
+    pool = PoolRow("", "", "", 0, "", "", 0, record.opening.fee_pips, record.opening.tick_spacing)
+    swaps = [event for block in record.blocks for event in block.events if isinstance(event, SwapEvent)]
+    whole = Counter(can_follow(pool, *pair) for pair in pairwise(swaps))
+    one_missing = Counter(can_follow(pool, *pair) for pair in zip(swaps, swaps[2:], strict=False))
+    assert (whole[True], whole[False]) == (alone, 0)
+    assert (one_missing[True], one_missing[False]) == (0, found)
 
 
 async def test_a_missing_mint_is_found_where_a_swap_or_a_snapshot_meets_it(chain: AnvilPool, database_url: str) -> None:

@@ -158,6 +158,8 @@ def test_an_engine_is_chosen_by_argument(monkeypatch: pytest.MonkeyPatch) -> Non
     assert type(make_pool(500, 10)) is type(pool_from_snapshot(snapshot)) is Pool
     native, python = (pool_from_snapshot(snapshot, engine=name) for name in ("native", "python"))
     assert native.to_snapshot(**PLACE).digest() == python.to_snapshot(**PLACE).digest()
+    with pytest.raises(ConfigError, match="there is no engine 'nativ'; use one of python, native"):
+        make_pool(500, 10, engine="nativ")  # type: ignore[arg-type]  # on purpose
     monkeypatch.setattr(engine, "is_built", lambda: False)
     assert default_engine() == "python"
     with pytest.raises(ConfigError, match="not built"):

@@ -62,3 +62,9 @@ def test_what_tells_nothing_is_refused(values: object) -> None:
 def test_different_futures_are_not_compared() -> None:
     with pytest.raises(SimulationError, match="same futures"):
         compare([1.0, 2.0], [1.0, 2.0, 3.0], seed=1)
+
+
+@pytest.mark.parametrize(("seed", "level"), [(-1, 0.95), (1, 0.0), (1, 1.0), (1, 2.0), (1, float("nan"))])
+def test_a_seed_or_level_that_is_none_is_refused(seed: int, level: float) -> None:
+    with pytest.raises(SimulationError, match="level between 0 and 1"):
+        expect([1.0, 2.0], seed=seed, level=level)

@@ -226,6 +226,11 @@ def test_impossible_futures_are_refused(count: int, length: int, window: int) ->
         draw_futures(make_snapshot(), past, count=count, length_blocks=length, window_blocks=window, seed=1)
 
 
+def test_a_seed_below_0_is_refused() -> None:
+    with pytest.raises(SimulationError, match="a seed is at least 0"):
+        draw_futures(make_snapshot(), make_past((12, ())), count=1, length_blocks=1, window_blocks=1, seed=-1)
+
+
 def test_no_block_is_no_past() -> None:
     with pytest.raises(SimulationError, match="no past"):
         Past.of(Flow(make_snapshot(), ()))

@@ -279,6 +279,32 @@ async def test_seven_days_of_playing_lead_to_a_live_round_on_paper(bench: Bench)
     assert Limits().max_positions >= 1
 
 
+async def test_a_live_round_that_cannot_be_closed_is_voided_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = ["the sums differ"]
+
+    async def anybody(_: JobRunner, job: Job, seats: list[Any], *rest: Any) -> Any:
+        return seats[0][0]
+
+    def finish(run: round_run.RoundRun, *arguments: Any) -> Any:
+        if run.opening.round_type == "live" and failures:
+            raise SimulationError(failures.pop())
+        return really_finish(run, *arguments)
+
+    really_finish = round_run.RoundRun.finish
+    monkeypatch.setattr(JobRunner, "_eligible_for_live", anybody)
+    monkeypatch.setattr(round_run.RoundRun, "finish", finish)
+    assert await bench.runner(rounds=1).run()
+    ended = [(type(e), e.round_id) for e in bench.events if isinstance(e, RoundClosed | RoundVoided)]
+    assert ended == [
+        (RoundClosed, f"{JOB}-evaluation-1"),
+        (RoundVoided, f"{JOB}-live-1"),
+        (RoundClosed, f"{JOB}-evaluation-2"),
+        (RoundClosed, f"{JOB}-live-2"),
+    ]
+
+
 def other_digit(column: str, place: int) -> str:
     """Return SQL for the text with another hex digit in one place, whatever digit stands there."""
     digit = f"case substr({column}, {place}, 1) when 'a' then 'b' else 'a' end"

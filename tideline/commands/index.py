@@ -123,8 +123,9 @@ def check_command(context: click.Context, *, database_url: str, pool: str | None
     """Replay what was indexed, each swap from where the one before left the pool, and say where something is missing.
 
     Blocks must follow each other by hash, events lie in those blocks, and from a stored snapshot on every swap must be
-    reproduced to the wei and every later snapshot to the last tick. Prints one JSON object. Exit code: 0 whole,
-    1 a gap (the object says where), 2 no such database or pool.
+    reproduced to the wei and every later snapshot to the last tick. Before the first snapshot that is so only of swaps
+    that stay between two neighbouring ticks ("swaps_compared"). Prints one JSON object. Exit code: 0 whole, 1 a gap
+    (the object says where), 2 no such database or pool.
 
     \b
     Example:
@@ -228,6 +229,7 @@ def _json(check: PoolCheck) -> dict[str, Any]:
         "blocks": check.blocks,
         **check.events,
         "swaps_replayed": check.swaps_replayed,
+        "swaps_compared": check.swaps_compared,
         "snapshots_met": check.snapshots_met,
         "gap": None if check.gap is None else asdict(check.gap),
     }
