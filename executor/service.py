@@ -159,10 +159,8 @@ class ExecutorService:
         desk = self._desk
         if desk.transactor is None:
             return self._say(intent.execution_id, DryRun(intent.execution_id, call))
-        # First what reconciliation needs, then the call: between the two the intent is planned anew.
-        await desk.store.update_execution(intent.execution_id, {"amounts": predicted_amounts(call, reading.header)})
-        data = "0x" + call.step.data.hex()
-        await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=call.deadline_s)
+        data, amounts = "0x" + call.step.data.hex(), predicted_amounts(call, reading.header)
+        await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=call.deadline_s, amounts=amounts)
         desk.observe(Submitted(intent.execution_id, call))
         return True
 

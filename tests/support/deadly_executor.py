@@ -1,6 +1,6 @@
 """`tideline executor` that is killed at one use of its database, as by a power cut.
 
-python deadly_executor.py POINT ARGUMENTS...: POINT as for executor_process.py; "update" is the prediction.
+python deadly_executor.py POINT ARGUMENTS...: POINT as for executor_process.py.
 """
 
 from __future__ import annotations
