@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from protocol.errors import SimulationError
 from simulator.flow import Flow
 from simulator.opening import Schedule
 from simulator.stretch import MARK, Step
 from simulator.timetable import Due, Timetable
-
-_MOST_MARKS = 64  # between two stops: what all forks read there is held at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +20,12 @@ class Asking:
     effective_block: int
 
 
-class Halt(Enum):
-    """Other reasons to stop."""
-
-    PLANS = auto()  # the plans of the last checkpoint take effect
-    BREATH = auto()  # to book what was read so far
-
-
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where forks are looked at: before a step."""
+    """Where forks are looked at, before a step: to be asked, or, without `asking`, because their plans take effect."""
 
     step: int
-    reason: Asking | Halt
+    asking: Asking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +51,6 @@ class Course:
         times = Timetable(schedule, flow.snapshot.block_number, flow.snapshot.timestamp)
         steps: list[Step] = []
         stops: list[Stop] = []
-        marks = 0
 
         def leave(number: int, timestamp: int) -> None:
             if times.leave(number) and times.effective_block is not None:
@@ -74,11 +63,8 @@ class Course:
             due = times.enter(block.number, timestamp)
             if due is not Due.NOTHING:
                 steps.append((timestamp, MARK))
-                marks += 1
             if due is Due.PLANS:
-                stops.append(Stop(len(steps), Halt.PLANS))
-            elif due is Due.MARK and marks % _MOST_MARKS == 0:
-                stops.append(Stop(len(steps), Halt.BREATH))
+                stops.append(Stop(len(steps)))
             steps.extend((timestamp, happening) for happening in block.happenings)
             leave(block.number, timestamp)
         steps.append((timestamp, None))

@@ -27,6 +27,7 @@ from typing import Any
 from protocol.errors import SimulationError
 from simulator.fork import Fork, Reading, amounts_for_liquidity
 from simulator.gas import GasTable
+from simulator.marks import MarkSums
 from simulator.plan import Execution, Plan, execute_plan
 from simulator.portfolio import Portfolio
 from simulator.valuation import Prices
@@ -172,6 +173,30 @@ class Account:
         self.prices = prices
         self._settle(self._inside, now)
         self._remember(now)
+
+    def mark_all(self, sums: MarkSums, first: Prices, last: Prices, after_last: Prices) -> None:
+        """Do what `mark` would do at each of many marks in turn.
+
+        Parameters: sums  of at least one mark   ·   first, last  base prices at the first and the last mark reached
+                    after_last  the change that was summed up for the last one, and is not due yet
+        Rounding:   none: sums of products are only put in another order
+        Raises:     SimulationError without a mark
+        Source:     summation by parts: the sum of P_k (x_k - x_k-1) is P_n x_n - P_0 x_0 less that of x_k (P_k+1 - P_k)
+        """
+        if sums.last is None:
+            raise SimulationError("there are no marks to book")
+        s, before, old, new = self._sums, self.prices, self._inside, sums.last
+        rise = first.less(before)
+        principal = sums.principal_x192 + rise.value(old.principal0, old.principal1)
+        principal -= after_last.value(new.principal0, new.principal1)
+        fees = sums.fees_x192 + rise.value(old.fees0, old.fees1) - after_last.value(new.fees0, new.fees1)
+        s.delta += last.less(before).value(self.fork.idle0, self.fork.idle1) + principal + fees
+        s.lvr -= last.value(new.principal0, new.principal1) - before.value(old.principal0, old.principal1) - principal
+        s.fees += last.value(new.fees0, new.fees1) - before.value(old.fees0, old.fees1) - fees
+        s.fees0 += new.fees0 - old.fees0
+        s.fees1 += new.fees1 - old.fees1
+        self.prices = last
+        self._remember(new._replace(own_liquidity=sums.most_own, pool_liquidity=sums.most_pool))
 
     def rebalance(self, plan: Plan, prices: Prices) -> Execution:
         """Mark at these prices, then carry a plan out and charge what it costs."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import SimulationError
 from protocol.units import Q192
-from simulator.course import Asking, Course, Halt
+from simulator.course import Asking, Course
 from simulator.engine import AnyPool, Engine, default_engine, engine_for, pool_from_snapshot
 from simulator.flow import Flow
 from simulator.fork import Fork
@@ -27,7 +28,7 @@ from simulator.pool import PoolRevert
 from simulator.portfolio import VaultState
 from simulator.scoring import score_round
 from simulator.sharing import Reach, Trail, reach_of
-from simulator.stretch import Lived, Mark, Step, steps_on, take_step
+from simulator.stretch import Changes, Lived, Mark, Step, steps_on, take_step
 from simulator.valuation import Numeraire, Prices
 
 Decide: TypeAlias = Callable[[Checkpoint[int]], Mapping[int, Sequence[Desired]]]
@@ -97,10 +98,10 @@ def replay(
     run.start(candidates)
     for stop in run.course.stops:
         run.live_until(stop.step)
-        if stop.reason is Halt.PLANS:
+        if stop.asking is None:
             run.carry_out()
-        elif isinstance(stop.reason, Asking) and decide is not None:
-            run.ask(stop.reason, decide)
+        elif decide is not None:
+            run.ask(stop.asking, decide)
     run.live_until(len(run.course.steps))
     return run.close()
 
@@ -162,14 +163,16 @@ class _Run:
         starts = {i: 0 for i, p in enumerate(self._participants) if not p.is_withdrawn and i not in self._asleep}
         starts |= self._wake(before, trail)
         forks = [self._participants[index].account.fork for index in starts]
-        lives = self._steps.run(forks, [self._at + start for start in starts.values()], end)
-        marks = [
-            (at, self._numeraire.prices(price))
+        marks = {
+            self._at + at: self._numeraire.prices(price)
             for at, ((_, what), price) in enumerate(zip(trail.steps, trail.sqrt_prices_x96, strict=True))
             if isinstance(what, Mark)
-        ]
+        }
+        prices = [*marks.values(), *list(marks.values())[-1:]]  # nothing changes after the last
+        changes = {step: after.less(now) for step, (now, after) in zip(marks, pairwise(prices), strict=True)}
+        lives = self._steps.run(forks, [self._at + start for start in starts.values()], end, changes)
         for (index, start), life in zip(starts.items(), lives, strict=True):
-            self._book(index, life, [prices for at, prices in marks if at >= start], trail)
+            self._book(index, life, [step for step in marks if step >= self._at + start], marks, changes, trail)
             self._steps_run += (end if life.stopped_at is None else life.stopped_at) - self._at - start
         self._at = end
 
@@ -201,10 +204,14 @@ class _Run:
             del self._asleep[index]
         return {index: step for step, index in woken}
 
-    def _book(self, index: int, life: Lived, marks: Sequence[Prices], trail: Trail) -> None:
+    def _book(
+        self, index: int, life: Lived, steps: Sequence[int], marks: Mapping[int, Prices], changes: Changes, trail: Trail
+    ) -> None:
+        """Book what a fork lived through, in which it came to the first of the marks at these steps or to all."""
         account = self._participants[index].account
-        for prices, reading in zip(marks, life.readings, strict=False):  # a fork that stopped has fewer readings
-            account.mark(prices, reading)
+        if life.marks.count:
+            last = steps[life.marks.count - 1]
+            account.mark_all(life.marks, marks[steps[0]], marks[last], changes[last])
         account.let_pass(account.fork.pool.timestamp, life.in_range_s)
         if life.stopped_at is not None:
             price_x96 = trail.sqrt_prices_x96[life.stopped_at - self._at]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
 from simulator.engine import AnyPool, Engine
-from simulator.fork import Fork, Reading
+from simulator.fork import Fork
+from simulator.marks import MarkSums
 from simulator.pool import PoolRevert
 from simulator.recovery import Happening, apply_happening
+from simulator.valuation import Prices
 
 
 class Mark(Enum):
@@ -21,6 +23,7 @@ class Mark(Enum):
 
 MARK = Mark.MARK
 Step: TypeAlias = tuple[int, Happening | Mark | None]  # (timestamp, what happens); None: only time passes
+Changes: TypeAlias = Mapping[int, Prices]  # by a mark's step: what prices change by until the stretch's next mark
 
 
 def take_step(pool: AnyPool, step: Step) -> None:
@@ -35,18 +38,18 @@ class Lived:
     """What a stretch came to on one fork.
 
     `stopped_at` is the step that was impossible here, None if none was; the fork is as it was before that step.
-    `readings` are those of the marks reached, in order.
+    `marks` are those reached.
     """
 
     in_range_s: int
-    readings: list[Reading]
+    marks: MarkSums
     stopped_at: int | None
 
 
 class Steps(Protocol):
     """Steps in order, of which stretches are run."""
 
-    def run(self, forks: Sequence[Fork], starts: Sequence[int], end: int) -> list[Lived]:
+    def run(self, forks: Sequence[Fork], starts: Sequence[int], end: int, changes: Changes) -> list[Lived]:
         """Let the steps from each fork's start up to `end` happen on it. The forks are distinct, and change."""
 
 
@@ -65,11 +68,11 @@ class PythonSteps:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
 
-    def run(self, forks: Sequence[Fork], starts: Sequence[int], end: int) -> list[Lived]:
-        return [self._run(fork, start, end) for fork, start in zip(forks, starts, strict=True)]
+    def run(self, forks: Sequence[Fork], starts: Sequence[int], end: int, changes: Changes) -> list[Lived]:
+        return [self._run(fork, start, end, changes) for fork, start in zip(forks, starts, strict=True)]
 
-    def _run(self, fork: Fork, start: int, end: int) -> Lived:
-        lived = Lived(0, [], None)
+    def _run(self, fork: Fork, start: int, end: int, changes: Changes) -> Lived:
+        lived = Lived(0, MarkSums(), None)
         for index in range(start, end):
             timestamp, what = self._steps[index]
             if timestamp > fork.pool.timestamp and fork.active_liquidity():
@@ -80,5 +83,5 @@ class PythonSteps:
                 lived.stopped_at = index
                 break
             if isinstance(what, Mark):
-                lived.readings.append(fork.read())
+                lived.marks.add(fork.read(), changes[index])
         return lived

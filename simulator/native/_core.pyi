@@ -4,16 +4,26 @@ from typing import Self
 from simulator.fee_policy import ProtocolFeePolicy
 
 EVENT_BYTES: int
+WEIGHT_BYTES: int
 
 def pack(events: Sequence[tuple[object, ...]], /) -> bytes: ...
+def pack_weights(weights: list[tuple[int, int]], /) -> bytes: ...
 def run(
     forks: list[Core],
     events: bytes,
     watched: list[tuple[int, list[tuple[int, int, tuple[int, int, int, int, int]]]]] | None,
+    weights: bytes | None,
     fates: bytearray | memoryview,
     amounts: bytearray | memoryview | None,
     /,
-) -> list[tuple[int, str | None, int, list[tuple[int, int, int, int, int, int]]]]: ...
+) -> list[
+    tuple[
+        int,
+        str | None,
+        int,
+        list[tuple[int, int, int, int, int, int]] | tuple[int, tuple[int, int, int, int, int, int], int, int, int, int],
+    ]
+]: ...
 def get_sqrt_ratio_at_tick(tick: int, /) -> int: ...
 def get_tick_at_sqrt_ratio(sqrt_price_x96: int, /) -> int: ...
 

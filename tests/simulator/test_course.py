@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from support.what_ifs import random_world
 from support.worlds import START_BLOCK, START_TIME, make_snapshot
 
-from simulator.course import Asking, Course, Halt, Stop
+from simulator.course import Asking, Course, Stop
 from simulator.flow import Flow, FlowBlock
 from simulator.opening import Schedule
 from simulator.recovery import RecoveredCall
@@ -38,19 +36,11 @@ def test_marks_come_before_their_block_and_checkpoints_after_theirs() -> None:
     )
     assert course.stops == (
         Stop(0, Asking(START_BLOCK, START_TIME, START_BLOCK + 2)),
-        Stop(2, Halt.PLANS),
+        Stop(2),
         Stop(4, Asking(START_BLOCK + 3, times[3], START_BLOCK + 5)),
-        Stop(6, Halt.PLANS),
+        Stop(6),
     )
     assert course.end_timestamp == times[6]
-
-
-def test_no_more_marks_lie_between_two_stops_than_can_be_held() -> None:
-    course = Course.of(flow_of(300), Schedule(300, 301, 12 * 300, 12, restrike_s=12))
-    places = [0, *(stop.step for stop in course.stops), len(course.steps)]
-    marks = [sum(what is MARK for _, what in course.steps[a:b]) for a, b in pairwise(places)]
-    assert sum(marks) == 300 and max(marks) == 64
-    assert {stop.reason for stop in course.stops} == {Halt.BREATH}
 
 
 def test_every_happening_of_a_flow_is_in_its_course_once() -> None:

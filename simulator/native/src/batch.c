@@ -31,8 +31,7 @@ static void add_fees(u256 *fees, const Holding *h, const Pool *pool) {
 }
 
 /* simulator.fork.Fork.read */
-static void take_reading(Fork *fork) {
-    Reading *reading = &fork->readings[fork->reading_count++];
+static void take_reading(const Fork *fork, Reading *reading) {
     memset(reading, 0, sizeof *reading);
     for (size_t i = 0; i < fork->holding_count; i++) {
         const Holding *h = &fork->holdings[i];
@@ -41,6 +40,46 @@ static void take_reading(Fork *fork) {
         if (holds(h, fork->pool->tick)) reading->own_liquidity += h->position.liquidity;
     }
     reading->pool_liquidity = fork->pool->liquidity;
+}
+
+/* sum += weight[0] * amounts[0] + weight[1] * amounts[1]. The sum has a limb to spare for signs and carries. */
+static void add_weighted(u64 *sum, const Weight *weight, const u256 *amounts) {
+    for (int token = 0; token < 2; token++) {
+        int limbs = u256_high(&amounts[token]) == 0 ? 2 : 4;
+        u64 product[SUM_LIMBS] = {0}, carry = 0;
+        wide_mul(product, weight->size[token], WEIGHT_LIMBS, amounts[token].w, limbs);
+        for (int i = 0; i < SUM_LIMBS; i++) {
+            carry = weight->is_negative[token] ? sub_to(&sum[i], sum[i], product[i], carry)
+                                               : add_to(&sum[i], sum[i], product[i], carry);
+        }
+    }
+}
+
+/* a / b > c / d, b and d not 0 */
+static bool is_larger_share(u128 a, u128 b, u128 c, u128 d) {
+    u256 left, right;
+    mul_2x2(left.w, a, d);
+    mul_2x2(right.w, c, b);
+    return u256_lt(&right, &left);
+}
+
+static void sum_up(Sums *sums, const Weight *weight, const Reading *reading) {
+    add_weighted(sums->principal, weight, reading->principal);
+    add_weighted(sums->fees, weight, reading->fees);
+    sums->last = *reading;
+    if (reading->own_liquidity != 0 && (sums->most_pool == 0 || is_larger_share(reading->own_liquidity, reading->pool_liquidity,
+                                                                                sums->most_own, sums->most_pool))) {
+        sums->most_own = reading->own_liquidity;
+        sums->most_pool = reading->pool_liquidity;
+    }
+}
+
+static void mark(Fork *fork, const Weight *weight) {
+    Reading reading;
+    take_reading(fork, &reading);
+    if (fork->readings != NULL) fork->readings[fork->reading_count] = reading;
+    else sum_up(&fork->sums, weight, &reading);
+    fork->reading_count++;
 }
 
 static Status apply(Pool *pool, Scratch *scratch, const Event *event, u256 *amounts) {
@@ -65,6 +104,8 @@ void run_fork(Fork *fork, const Event *events, size_t count, uint8_t *fates, u25
     fork->stopped_at = count;
     fork->status = OK;
     memset(fates, NOT_REACHED, fork->start);
+    const Weight *weight = fork->weights;
+    for (size_t i = 0; weight != NULL && i < fork->start; i++) weight += events[i].kind == MARK;
     for (size_t i = fork->start; i < count; i++) {
         u256 moved[2] = {nothing[0], nothing[1]};
         if (events[i].timestamp > pool->timestamp && is_in_range(fork))
@@ -72,7 +113,10 @@ void run_fork(Fork *fork, const Event *events, size_t count, uint8_t *fates, u25
         pool->timestamp = events[i].timestamp;
         Status status = apply(pool, &scratch, &events[i], moved);
         fates[i] = DONE;
-        if (events[i].kind == MARK) take_reading(fork);
+        if (events[i].kind == MARK) {
+            mark(fork, weight);
+            if (weight != NULL) weight++;
+        }
         if (status != OK) {
             memcpy(moved, nothing, sizeof moved);
             fates[i] = SKIPPED;

@@ -32,12 +32,30 @@ typedef struct {
     u128 own_liquidity, pool_liquidity;
 } Reading;
 
+/* What each token's price will change by until the next mark: magnitudes and signs. */
+#define WEIGHT_LIMBS 6
+#define SUM_LIMBS 11
+typedef struct {
+    u64 size[2][WEIGHT_LIMBS];
+    bool is_negative[2];
+} Weight;
+
+/* What an account needs of all the marks of a batch together: the weighted sums of principal and fees (two's
+ * complement), the last reading, and the two liquidities at the mark with the largest share. */
+typedef struct {
+    u64 principal[SUM_LIMBS], fees[SUM_LIMBS];
+    Reading last;
+    u128 most_own, most_pool;
+} Sums;
+
 typedef struct {
     Pool *pool;
     const Holding *holdings; /* time counts while the tick is in any of them */
     size_t holding_count;
     size_t start; /* the first event that reaches this fork */
-    Reading *readings; /* room for one a mark from `start` on */
+    Reading *readings; /* room for one a mark from `start` on, or NULL: then `sums` by the batch's weights */
+    const Weight *weights;
+    Sums sums;
     size_t reading_count;
     u64 in_range_s;
     size_t stopped_at; /* the count of events if none stopped it */

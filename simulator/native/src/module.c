@@ -69,6 +69,7 @@ typedef struct {
     Fork *forks;
     Holding *holdings;
     Reading *readings;
+    bool has_weights;
     PyObject *cores; /* a list */
     Py_ssize_t count, taken;
 } Batch;
@@ -122,9 +123,52 @@ static bool read_watched(Batch *batch, PyObject *watched, Py_ssize_t events) {
     return true;
 }
 
-static bool make_room(Batch *batch, const Event *events, Py_ssize_t count) {
+/* A magnitude and a sign. */
+static bool read_weight(PyObject *value, u64 *size, bool *is_negative) {
+    if (!read_signed(value, size, WEIGHT_LIMBS, 64 * WEIGHT_LIMBS)) return false;
+    *is_negative = size[WEIGHT_LIMBS - 1] >> 63 != 0;
+    for (int i = 0; *is_negative && i < WEIGHT_LIMBS; i++) size[i] = ~size[i];
+    if (*is_negative) wide_increment(size, WEIGHT_LIMBS);
+    return true;
+}
+
+/* [(for token0, for token1), ...] */
+static PyObject *module_pack_weights(PyObject *module, PyObject *weights) {
+    (void)module;
+    if (!PyList_Check(weights)) return PyErr_Format(PyExc_TypeError, "a list of weights is wanted");
+    Py_ssize_t count = PyList_GET_SIZE(weights);
+    PyObject *packed = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(Weight));
+    for (Py_ssize_t i = 0; packed != NULL && i < count; i++) {
+        PyObject *token0, *token1;
+        Weight weight;
+        memset(&weight, 0, sizeof weight);
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(weights, i), "OO", &token0, &token1) ||
+            !read_weight(token0, weight.size[0], &weight.is_negative[0]) ||
+            !read_weight(token1, weight.size[1], &weight.is_negative[1])) {
+            Py_CLEAR(packed);
+            break;
+        }
+        memcpy(PyBytes_AS_STRING(packed) + i * (Py_ssize_t)sizeof weight, &weight, sizeof weight);
+    }
+    return packed;
+}
+
+static bool take_weights(Batch *batch, PyObject *packed, size_t marks) {
+    if (!PyBytes_Check(packed) || (size_t)PyBytes_GET_SIZE(packed) != marks * sizeof(Weight)) {
+        PyErr_SetString(PyExc_TypeError, "packed weights are wanted, for every mark");
+        return false;
+    }
+    batch->has_weights = true;
+    const Weight *first = (const Weight *)(const void *)PyBytes_AS_STRING(packed);
+    for (Py_ssize_t i = 0; i < batch->count; i++) batch->forks[i].weights = first;
+    return true;
+}
+
+/* For the weights of all marks, or where there are none for a reading of each. */
+static bool make_room(Batch *batch, PyObject *weights, const Event *events, Py_ssize_t count) {
     size_t marks = 0;
     for (Py_ssize_t i = 0; i < count; i++) marks += events[i].kind == MARK;
+    if (weights != Py_None) return take_weights(batch, weights, marks);
     batch->readings = PyMem_Calloc((size_t)batch->count * marks + 1, sizeof *batch->readings);
     if (batch->readings == NULL) {
         PyErr_NoMemory();
@@ -165,14 +209,26 @@ static void release(Batch *batch) {
     PyMem_Free(batch->readings);
 }
 
+static PyObject *tuple_of_reading(const Reading *r) {
+    PyObject *items[] = {long_of(r->principal[0].w, 4, false), long_of(r->principal[1].w, 4, false),
+                         long_of(r->fees[0].w, 4, false),      long_of(r->fees[1].w, 4, false),
+                         long_of_u128(r->own_liquidity),       long_of_u128(r->pool_liquidity)};
+    return tuple_of(6, items);
+}
+
+/* (marks reached, the last reading, both sums, both liquidities of the largest share) */
+static PyObject *tuple_of_sums(const Fork *fork) {
+    const Sums *sums = &fork->sums;
+    PyObject *items[] = {PyLong_FromSize_t(fork->reading_count),      tuple_of_reading(&sums->last),
+                         long_of(sums->principal, SUM_LIMBS, true), long_of(sums->fees, SUM_LIMBS, true),
+                         long_of_u128(sums->most_own),              long_of_u128(sums->most_pool)};
+    return tuple_of(6, items);
+}
+
 static PyObject *list_of_readings(const Fork *fork) {
     PyObject *list = PyList_New((Py_ssize_t)fork->reading_count);
     for (size_t i = 0; list != NULL && i < fork->reading_count; i++) {
-        const Reading *r = &fork->readings[i];
-        PyObject *items[] = {long_of(r->principal[0].w, 4, false), long_of(r->principal[1].w, 4, false),
-                             long_of(r->fees[0].w, 4, false),      long_of(r->fees[1].w, 4, false),
-                             long_of_u128(r->own_liquidity),       long_of_u128(r->pool_liquidity)};
-        PyObject *tuple = tuple_of(6, items);
+        PyObject *tuple = tuple_of_reading(&fork->readings[i]);
         if (tuple == NULL) Py_CLEAR(list);
         else PyList_SET_ITEM(list, (Py_ssize_t)i, tuple);
     }
@@ -187,7 +243,7 @@ static PyObject *report(const Batch *batch) {
             Py_DECREF(list);
             return PyErr_NoMemory();
         }
-        PyObject *readings = list_of_readings(fork), *entry = NULL;
+        PyObject *readings = !batch->has_weights ? list_of_readings(fork) : tuple_of_sums(fork), *entry = NULL;
         if (readings != NULL)
             entry = Py_BuildValue("nzKN", (Py_ssize_t)fork->stopped_at,
                                   fork->status == OK ? NULL : reason_of(fork->status),
@@ -215,14 +271,17 @@ static void run_all(const Batch *batch, const Event *events, size_t count, uint8
     }
 }
 
-/* (forks, packed events, for every fork its start and positions or None, fates buffer, amounts buffer or None)
- * -> for every fork (where it stopped, reason of the revert that stopped it or None, seconds in range, readings) */
+/* (forks, packed events, for every fork its start and positions or None, weights of every mark or None, fates buffer,
+ * amounts buffer or None)
+ * -> for every fork (where it stopped, reason of the revert that stopped it or None, seconds in range, a list of
+ * readings or, with weights, their sums) */
 static PyObject *module_run(PyObject *module, PyObject *args) {
     (void)module;
-    PyObject *cores, *packed, *watched, *result = NULL;
+    PyObject *cores, *packed, *watched, *weights, *result = NULL;
     Py_buffer fates = {0}, amounts = {0};
     Batch batch = {0};
-    if (!PyArg_ParseTuple(args, "O!SOw*z*", &PyList_Type, &cores, &packed, &watched, &fates, &amounts)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!SOOw*z*", &PyList_Type, &cores, &packed, &watched, &weights, &fates, &amounts))
+        return NULL;
     Py_ssize_t events = PyBytes_GET_SIZE(packed) / (Py_ssize_t)sizeof(Event);
     const Event *first = (const Event *)(const void *)PyBytes_AS_STRING(packed);
     batch.cores = cores;
@@ -231,7 +290,7 @@ static PyObject *module_run(PyObject *module, PyObject *args) {
     if (batch.forks == NULL) {
         PyErr_NoMemory();
     } else if (check_buffers(&batch, events, &fates, &amounts) && read_watched(&batch, watched, events) &&
-               make_room(&batch, first, events) && take(&batch)) {
+               make_room(&batch, weights, first, events) && take(&batch)) {
         Py_BEGIN_ALLOW_THREADS
         run_all(&batch, first, (size_t)events, fates.buf, amounts.buf);
         Py_END_ALLOW_THREADS
@@ -261,6 +320,7 @@ static PyObject *module_tick(PyObject *module, PyObject *value) {
 
 static PyMethodDef methods[] = {
     {"pack", module_pack, METH_O, "Events as bytes."},
+    {"pack_weights", module_pack_weights, METH_O, "What marks are multiplied by, as bytes."},
     {"run", module_run, METH_VARARGS, "A batch of events on many pools."},
     {"get_sqrt_ratio_at_tick", module_ratio, METH_O, "As TickMath has it."},
     {"get_tick_at_sqrt_ratio", module_tick, METH_O, "As TickMath has it."},
@@ -277,7 +337,8 @@ PyMODINIT_FUNC PyInit__core(void) {
     tick_math_prepare();
     PyObject *type = core_type_new();
     if (type == NULL || PyModule_AddObjectRef(module, "Core", type) < 0 ||
-        PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(Event)) < 0) {
+        PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(Event)) < 0 ||
+        PyModule_AddIntConstant(module, "WEIGHT_BYTES", sizeof(Weight)) < 0) {
         Py_XDECREF(type);
         Py_DECREF(module);
         return NULL;
