@@ -47,6 +47,12 @@ async def update(tables: Tables, execution_id: str, changes: Mapping[str, Any], 
     return to_record(Execution, row)
 
 
+async def get(tables: Tables, execution_id: str) -> Execution | None:
+    """Return an execution, or None."""
+    row = await tables.live_executions.get_or_none(execution_id=execution_id)
+    return None if row is None else to_record(Execution, row)
+
+
 async def all_of(tables: Tables, job_id: JobId | None, *, status: str | None, limit: int) -> list[Execution]:
     """Return executions, newest first."""
     rows = tables.live_executions.all()

@@ -234,6 +234,10 @@ class Store:
         """Record how an execution goes on: status, guard, mode, tx_hash, gas_used, amounts, effective_block."""
         return await self._write(executions.update, execution_id, changes, now=self._clock())
 
+    async def get_execution(self, execution_id: str) -> Execution | None:
+        """Return an intent and what became of it, or None."""
+        return await self._read(executions.get, execution_id)
+
     async def executions(
         self, job_id: JobId | str | None = None, *, status: str | None = None, limit: int = 1000
     ) -> list[Execution]:
@@ -243,9 +247,11 @@ class Store:
 
     # The executor's transactions
 
-    async def plan_transaction(self, call: Call) -> Transaction:
-        """Write an intent's call; the same again returns what is there, another is a StoreError."""
-        return await self._write(transactions.plan, call, now=self._clock())
+    async def plan_transaction(self, call: Call, *, amounts: str | None = None) -> Transaction:
+        """Write a call, with the amounts predicted of its intent; the same again returns what is there, another call
+        for its intent is a StoreError.
+        """
+        return await self._write(transactions.plan, call, amounts=amounts, now=self._clock())
 
     async def get_transaction(self, execution_id: str) -> Transaction | None:
         """Return an intent's transaction, or None."""

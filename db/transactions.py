@@ -22,13 +22,17 @@ _BEFORE: dict[Phase, tuple[Phase, ...]] = {
 }
 
 
-async def plan(tables: Tables, call: Call, *, now: int) -> Transaction:
-    """Write a call, or return the transaction that is there for the same intent and asks for the same."""
+async def plan(tables: Tables, call: Call, *, amounts: str | None, now: int) -> Transaction:
+    """Write a call and what its intent is predicted to come to, both or neither; or return the transaction that is
+    there for the same intent and asks for the same.
+    """
     row = tables.transactions(**{**to_values(call), "phase": "planned", "created_at": now, "updated_at": now})
     await tables.transactions.bulk_create([row], ignore_conflicts=True)
     found = await get(tables, call.execution_id)
     if found is None or found.call != call:
         raise StoreError("this intent has another transaction already", execution_id=call.execution_id)
+    if amounts is not None and found.phase == "planned":
+        await tables.live_executions.filter(execution_id=call.execution_id).update(amounts=amounts)
     return found
 
 

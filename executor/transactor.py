@@ -59,10 +59,14 @@ class Transactor:
         await transactor._keep_key()
         return transactor
 
-    async def submit(self, execution_id: str, to: str, data: str, *, deadline: int) -> Transaction:
-        """Write an intent's call down. The same again returns what became of it; another is a StoreError."""
+    async def submit(
+        self, execution_id: str, to: str, data: str, *, deadline: int, amounts: str | None = None
+    ) -> Transaction:
+        """Write an intent's call down, and what it is predicted to come to. The same again returns what became of it;
+        another is a StoreError.
+        """
         call = Call(execution_id, self._chain_id, self._signer.address, to, data, deadline)
-        return await self._store.plan_transaction(call)
+        return await self._store.plan_transaction(call, amounts=amounts)
 
     async def unfinished(self) -> list[Transaction]:
         """Return what has not ended, in the order in which it must be brought to its end."""

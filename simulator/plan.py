@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.errors import SimulationError
 from protocol.units import MAX_TICK, MAX_UINT128, MIN_TICK
 from simulator.fork import Closed, Fork, Opened
 from simulator.pool import PoolRevert
@@ -63,6 +64,28 @@ class Plan:
             else {"zero_for_one": self.swap.zero_for_one, "amount_out": str(self.swap.amount_out)},
             "open": [[d.range.tick_lower, d.range.tick_upper, str(d.amount0), str(d.amount1)] for d in self.open],
         }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Plan:
+        """Read what `to_json` wrote. Raises SimulationError on a malformed value."""
+        try:
+            keep, close, collect = (
+                tuple(Range(int(lower), int(upper)) for lower, upper in value[name])
+                for name in ("keep", "close", "collect")
+            )
+            swap = value["swap"]
+            return cls(
+                keep=keep,
+                close=close,
+                collect=collect,
+                swap=None if swap is None else NetSwap(bool(swap["zero_for_one"]), int(swap["amount_out"])),
+                open=tuple(
+                    Desired(Range(int(lower), int(upper)), int(amount0), int(amount1))
+                    for lower, upper, amount0, amount1 in value["open"]
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SimulationError(f"plan is malformed: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

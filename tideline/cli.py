@@ -17,6 +17,7 @@ COMMANDS = {
     "validator": "run a validator",
     "miner": "run the reference miner",
     "backtest": "score strategies on recorded rounds, exactly as a validator would",
+    "executor": "carry live plans out on a vault, with a key of its own",
     "allocate": "spread capital over the pools of one pair",
     "jobs": "add, list, pause, resume and remove jobs",
     "leaderboard": "who is best at which job, and how sure that is",
@@ -66,6 +67,7 @@ def group() -> None:
       tideline backtest --strategy btr_plus --against hold,wide,band
       tideline miner --netuid 98 --wallet.name my --wallet.hotkey miner
       tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
+      tideline executor --rpc $RPC --key keystore:keeper.json --allow $VAULT --live
       tideline leaderboard --job usdc-weth
       tideline evidence verify usdc-weth-evaluation-1
       tideline replay usdc-weth-005

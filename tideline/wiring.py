@@ -21,7 +21,7 @@ from simulator.engine import Engine, check_engine, default_engine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_VALIDATORS = 64  # processes on one SQLite database
+MAX_HOLDERS = 64  # processes of one kind on one SQLite database
 
 
 def code_version() -> str:
@@ -70,6 +70,22 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, ask_to_stop, number)
 
 
+async def until_stopped(work: asyncio.Future[None]) -> bool:
+    """Let it run until it ends (True), or a signal asks to stop and it is cancelled."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    stopping = asyncio.ensure_future(stop.wait())
+    both: set[asyncio.Future[Any]] = {work, stopping}
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if work.done():
+        work.result()
+        return True
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    return False
+
+
 def wallet_password(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the password of an encrypted hotkey; never an argument, which every user of the machine could read."""
     file = environment.get("BT_WALLET_PASSWORD_FILE")
@@ -82,14 +98,15 @@ def wallet_password(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 class LeaseName:
-    """The name under which this process leases jobs. Close it when no job is leased any more.
+    """The name under which this process leases jobs, or a key. Close it when nothing is leased any more.
 
     On SQLite the name goes with a lock on a file beside the database. Only the death of its owner frees such a lock, so
-    whoever inherits the name may go on at once with the jobs that were leased under it. On PostgreSQL every process has
-    a name of its own, and the leases of a dead one expire.
+    whoever inherits the name may go on at once with what was leased under it. On PostgreSQL every process has a name of
+    its own, and the leases of a dead one expire.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, kind: str = "validator") -> None:
+        self._kind = kind
         url = parse_database_url(database_url)
         self._lock: IO[str] | None = None
         self.text = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -109,8 +126,8 @@ class LeaseName:
             self._lock = None
 
     def _inherit(self, database: Path) -> None:
-        for number in range(MAX_VALIDATORS):
-            path = database.with_name(f"{database.name}-validator-{number}.lock")
+        for number in range(MAX_HOLDERS):
+            path = database.with_name(f"{database.name}-{self._kind}-{number}.lock")
             try:
                 lock = path.open("a", encoding="utf-8")
             except OSError as error:
@@ -120,6 +137,6 @@ class LeaseName:
             except BlockingIOError:
                 lock.close()
                 continue
-            self._lock, self.text = lock, f"validator-{number}"
+            self._lock, self.text = lock, f"{self._kind}-{number}"
             return
-        raise ConfigError(f"{MAX_VALIDATORS} validators use the database {database} already; stop one")
+        raise ConfigError(f"{MAX_HOLDERS} {self._kind}s use the database {database} already; stop one")

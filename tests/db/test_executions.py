@@ -21,6 +21,8 @@ async def test_an_intent_becomes_an_execution(store: Store) -> None:
     done = await store.update_execution(planned.execution_id, changes)
     assert done == replace(stored, **changes)
     assert await store.executions("weth-usdc") == [done]
+    assert await store.get_execution(planned.execution_id) == done
+    assert await store.get_execution("another") is None
     assert await store.executions(status="planned") == []
 
 

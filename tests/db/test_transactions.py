@@ -63,6 +63,18 @@ async def test_everything_is_kept_on_the_way_and_told_to_the_intent(store: Store
     assert execution.amounts == "{}"
 
 
+async def test_a_call_comes_with_its_prediction_and_another_call_changes_neither(store: Store) -> None:
+    start = await open_round(store, 1, round_type="live")
+    await store.add_execution(make_execution(start, execution_id="e1"))
+    await store.plan_transaction(CALL, amounts="predicted")
+    with pytest.raises(StoreError, match="another transaction already"):
+        await store.plan_transaction(replace(CALL, deadline=CALL.deadline + 1), amounts="of another")
+    assert [e.amounts for e in await store.executions()] == ["predicted"]
+    await store.note_simulated("e1", block=10, gas_limit=400_000)
+    await store.plan_transaction(CALL, amounts="too late")
+    assert [e.amounts for e in await store.executions()] == ["predicted"]
+
+
 async def test_one_intent_has_one_call(store: Store) -> None:
     results = await asyncio.gather(*(planned(store) for _ in range(10)))
     assert set(results) == {Transaction(CALL, "planned")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.worlds import Chain, make_snapshot
 
+from protocol.errors import SimulationError
 from simulator.fork import Fork, Inventory, virtual_vault
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 from simulator.plan import Desired, InvalidPlan, NetSwap, Plan, check_desired, execute_plan, make_plan, scale_to_owned
@@ -340,3 +342,17 @@ def test_a_swap_on_an_exhausted_fork_is_left_out() -> None:
     fork.pool.swap(False, 10**60, None)
     execution = execute_plan(fork, plan)
     assert execution.swapped is None and [o.amount1 for o in execution.opened] == [UNIT]
+
+
+def test_a_plan_comes_back_from_json() -> None:
+    for swap in (None, NetSwap(True, 2**100), NetSwap(False, 1)):
+        plan = Plan((Range(-60, 60),), (Range(0, 60),), (Range(-60, 60),), swap, (Desired(Range(60, 120), 2**90, 0),))
+        assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+@pytest.mark.parametrize("name", ["keep", "close", "collect", "swap", "open"])
+def test_a_malformed_plan_is_told(name: str) -> None:
+    whole = Plan((), (), (), None, ()).to_json()
+    for value in ({**whole, name: [["x"]]}, {k: v for k, v in whole.items() if k != name}):
+        with pytest.raises(SimulationError, match="plan is malformed"):
+            Plan.from_json(value)

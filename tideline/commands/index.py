@@ -9,26 +9,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
 from db.pool_events.external import MAX_BLOCK, ExternalEvents, ExternalNames
 from db.pool_events.store import PoolEventsStore
 from protocol.addresses import is_valid_address
-from protocol.errors import ChainError, ConfigError
-from simulator.chain.abi import read_quantity
+from protocol.errors import ConfigError
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.families import recognise
 from simulator.chain.lens import lens_code
 from simulator.chain.market import ChainSettings, read_info
-from simulator.chain.rpc import HttpRpc, Request
 from simulator.family import Family
 from tideline.external_events import read_names
 from tideline.index_check import PoolCheck, check_pool
 from tideline.index_progress import make_progress
 from tideline.indexer import Indexer
-from tideline.wiring import stop_on_signals
+from tideline.nodes import check_urls, read_chain_id
+from tideline.wiring import until_stopped
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,7 +101,7 @@ def index(
     if to_block is not None and to_block < from_block:
         raise ConfigError(f"--to-block {to_block} lies before --from-block {from_block}")
     _check_address(pool)
-    _check_urls(urls)
+    check_urls(urls)
     task = _index(
         pool.lower(),
         urls,
@@ -166,14 +164,6 @@ def _check_address(pool: str) -> None:
         raise ConfigError(f"--pool {pool!r:.60} is no address; copy it again, the case of its letters is a checksum")
 
 
-def _check_urls(urls: Sequence[str]) -> None:
-    if not urls:
-        raise ConfigError("no --rpc is given; name at least one node, for example --rpc http://127.0.0.1:8545")
-    for number, url in enumerate(urls, start=1):  # not shown: it may hold a key
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ConfigError(f"--rpc number {number} is not an http:// or https:// URL")
-
-
 async def _index(
     pool: str,
     urls: Sequence[str],
@@ -186,7 +176,7 @@ async def _index(
     most_blocks: int,
 ) -> int:
     """Check everything that can be wrong before the database is touched, then index until done or stopped."""
-    endpoints = Endpoints.over_http(urls, chain_id=await _chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
+    endpoints = Endpoints.over_http(urls, chain_id=await read_chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
     try:
         kind = await recognise(endpoints, pool, deadline_s=_DEADLINE_S)
         if kind.family is not Family.UNISWAP_V3:
@@ -201,41 +191,11 @@ async def _index(
             with make_progress(info, sys.stderr) as progress:
                 indexer = Indexer(endpoints, store, info, progress.take, lens=_lens(), most_blocks=most_blocks)
                 work = indexer.follow(from_block) if last is None else indexer.fill(from_block, last)
-                is_done = await _until_stopped(asyncio.ensure_future(work))
+                is_done = await until_stopped(asyncio.ensure_future(work))
                 progress.end("done" if is_done else "stopped")
                 return 0 if is_done or follow else _STOPPED
     finally:
         await endpoints.close()
-
-
-async def _until_stopped(work: asyncio.Future[None]) -> bool:
-    """Let it run until it ends (True), or a signal asks to stop; a half-written batch is taken back then."""
-    stop = asyncio.Event()
-    stop_on_signals(stop)
-    stopping = asyncio.ensure_future(stop.wait())
-    both: set[asyncio.Future[Any]] = {work, stopping}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if work.done():
-        work.result()
-        return True
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
-    return False
-
-
-async def _chain_id(urls: Sequence[str]) -> int:
-    """Return the chain of the first node that answers."""
-    last: ChainError | None = None
-    for url in urls:
-        rpc = HttpRpc(url)
-        try:
-            return await rpc.ask(Request("eth_chainId", (), read_quantity), deadline_s=_DEADLINE_S)
-        except ChainError as error:
-            last = error
-        finally:
-            await rpc.close()
-    raise ChainError(f"no RPC answers: {last}", retryable=True)
 
 
 def _lens() -> str | None:

@@ -1,0 +1,272 @@
+"""The executor's process: brings its transactions to their end, then takes the next intent; nothing else ever.
+
+A start is the same loop as going on: what a killed process left is found in the database and on the chain.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from db.records import Execution
+from db.store import Store
+from db.transaction import Transaction
+from executor.guards import Refused
+from executor.live_guards import check_age, check_vault
+from executor.preparation import Bounds, Prepared, Wish, prepare
+from executor.reading import VaultReader, VaultReading
+from executor.reconcile import predicted_amounts, read_amounts, realised_amounts, unread_amounts
+from executor.rehearsal import Stage, rehearse
+from executor.standing import difference, standing_of
+from executor.transactor import Transactor
+from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
+from simulator.chain.endpoints import Endpoints
+from simulator.plan import Plan
+from simulator.recorded import Clock
+
+CHAIN = "chain"  # the mode of an intent that is to reach one
+PLANNED = "planned"
+_DAY_S = 86_400
+_MOST_IN_A_DAY = 10_000  # intents, of all vaults
+_REHEARSAL_S = 20.0
+_KEPT_BLOCKS = 100  # whose state a node that is no archive still has
+_HALTED, _SILENT = "halted", "silent"  # what is told once, beside what is told of an intent
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An intent that will not be carried out."""
+
+    execution_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A call that would be sent now."""
+
+    execution_id: str
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A call that was written down, to be signed."""
+
+    execution_id: str
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A transaction that came to its end."""
+
+    transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why nothing is done for now."""
+
+    reason: str
+
+
+Fact: TypeAlias = Refusal | DryRun | Submitted | Ended | Waiting
+Connect: TypeAlias = Callable[[str, str], Awaitable[VaultReader]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the executor works with. Without a transactor it signs nothing and changes nothing: a dry run.
+
+    `connect` returns the reader of (pool, vault); `now` is in unix seconds.
+    """
+
+    store: Store
+    endpoints: Endpoints
+    transactor: Transactor | None
+    keeper: str
+    bounds: Bounds
+    connect: Connect
+    observe: Callable[[Fact], None]
+    clock: Clock
+    now: Callable[[], int]
+
+
+class ExecutorService:
+    """One key on one chain."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._readers: dict[tuple[str, str], VaultReader] = {}
+        self._told: set[str] = set()
+
+    async def run(self, *, poll_s: float) -> None:
+        """Work until cancelled. A chain that does not answer is asked again."""
+        while True:
+            try:
+                has_worked = await self.work()
+                self._told.discard(_SILENT)
+            except ChainError as error:
+                if not error.retryable:
+                    raise
+                self._say(_SILENT, Waiting(str(error)))
+                has_worked = False
+            if not has_worked:
+                await self._desk.clock.sleep(poll_s)
+
+    async def drain(self) -> None:
+        """Work until there is nothing to do for now."""
+        while await self.work():
+            pass
+
+    async def work(self) -> bool:
+        """Bring what was begun to its end, else take one intent. Return whether there was anything to do."""
+        desk = self._desk
+        halt = await desk.store.read_halt()
+        if desk.transactor is not None:
+            for transaction in await desk.transactor.unfinished():
+                if halt.is_set and transaction.nonce is None:
+                    continue
+                return await self._finish(desk.transactor, transaction)
+        if halt.is_set:
+            self._say(_HALTED, Waiting(f"halted: {halt.reason}"))
+            return False
+        self._told.discard(_HALTED)
+        for intent in await self._intents():
+            if await self._take(intent):
+                return True
+        return False
+
+    async def _intents(self) -> list[Execution]:
+        """Return what is to be carried out here, oldest first."""
+        planned = [e for e in await self._desk.store.executions(status=PLANNED) if e.mode == CHAIN]
+        ours = [e for e in planned if e.chain_id == self._desk.endpoints.chain_id]
+        ours.sort(key=lambda e: (e.effective_block, e.execution_id))
+        fresh = [e for e in ours if e.execution_id not in self._told]
+        return [e for e in fresh if await self._desk.store.get_transaction(e.execution_id) is None]
+
+    async def _take(self, intent: Execution) -> bool:
+        """Plan, guard, rehearse and submit an intent, or refuse it. Return False where it must wait."""
+        prepared = await self._prepare(intent)
+        if prepared is None:
+            return False
+        if isinstance(prepared, Refused):
+            return await self._refuse(intent, prepared.reason)
+        reading, call = prepared
+        desk = self._desk
+        if desk.transactor is None:
+            return self._say(intent.execution_id, DryRun(intent.execution_id, call))
+        data, amounts = "0x" + call.step.data.hex(), predicted_amounts(call, reading.header)
+        await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=call.deadline_s, amounts=amounts)
+        desk.observe(Submitted(intent.execution_id, call))
+        return True
+
+    async def _prepare(self, intent: Execution) -> tuple[VaultReading, Prepared] | Refused | None:
+        """Return the call on the state of one block, on which simulator and node agree; None before its time."""
+        bounds = self._desk.bounds
+        allowed = check_vault(intent.vault, bounds.live)
+        if isinstance(allowed, Refused):
+            return allowed
+        try:
+            reader = await self._reader(intent)
+            header = await reader.header(None)
+            if header.number < intent.effective_block - 1:
+                return None
+            fresh = check_age(header.number - intent.effective_block, bounds.live)
+            if isinstance(fresh, Refused):
+                return fresh
+            reading = await reader.read(header, twap_s=bounds.live.twap_s)
+            wish = Wish(
+                execution_id=intent.execution_id,
+                vault=intent.vault,
+                plan=_read_plan(intent.plan),
+                effective_block=intent.effective_block,
+                daily_turnover_ppm=await self._daily_turnover_ppm(intent),
+            )
+            prepared = prepare(wish, reading, reader.adapter, bounds)
+        except (ConfigError, SimulationError) as error:
+            return Refused(str(error))
+        if isinstance(prepared, Refused):
+            return prepared
+        stage = Stage(self._desk.keeper, intent.vault, reader.info)
+        found = await rehearse(self._desk.endpoints, header, stage, prepared.step, deadline_s=_REHEARSAL_S)
+        if isinstance(found, Refused):
+            return found
+        apart = difference(prepared.predicted, found)
+        if apart is not None:
+            return Refused(f"the node and the simulator differ: {apart}")
+        return reading, prepared
+
+    async def _refuse(self, intent: Execution, reason: str) -> bool:
+        if self._desk.transactor is None:
+            return self._say(intent.execution_id, Refusal(intent.execution_id, reason))
+        await self._desk.store.update_execution(intent.execution_id, {"status": "refused", "guard": reason})
+        self._desk.observe(Refusal(intent.execution_id, reason))
+        return True
+
+    async def _finish(self, transactor: Transactor, transaction: Transaction) -> bool:
+        execution_id = transaction.call.execution_id
+        desk = self._desk
+        try:
+            ended = await transactor.run(execution_id, self._check, now=desk.now, clock=desk.clock)
+        except StoreError:
+            halt = await desk.store.read_halt()
+            if not halt.is_set:
+                raise
+            return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
+        desk.observe(Ended(ended))
+        return True
+
+    async def _check(self, transaction: Transaction) -> str:
+        """Hold the vault at the end of the receipt's block against the prediction; return both as JSON text."""
+        execution_id, receipt = transaction.call.execution_id, transaction.receipt
+        intent = await self._desk.store.get_execution(execution_id)
+        if intent is None or receipt is None:
+            raise StoreError("a confirmed transaction without its intent or receipt", execution_id=execution_id)
+        reader = await self._reader(intent)
+        header = await reader.header(receipt.block_number)
+        if header.block_hash != receipt.block_hash:
+            raise ChainError("the receipt's block is another one now", retryable=True, block=receipt.block_number)
+        try:
+            reading = await reader.read(header, twap_s=self._desk.bounds.live.twap_s)
+        except ChainError as error:
+            head = await reader.header(None)
+            if head.number < receipt.block_number + _KEPT_BLOCKS:
+                raise
+            # After a long absence no node may have that state any more; the key must not wait for it for ever.
+            return unread_amounts(intent.amounts, receipt, str(error))
+        return realised_amounts(intent.amounts, receipt, standing_of(reading.fork))
+
+    async def _daily_turnover_ppm(self, intent: Execution) -> int:
+        """Return what this vault's plans of the last day turned over, those under way and undone included."""
+        since = self._desk.now() - _DAY_S
+        rows = await self._desk.store.executions(limit=_MOST_IN_A_DAY)
+        others = (e for e in rows if e.vault.lower() == intent.vault.lower() and e.execution_id != intent.execution_id)
+        return sum(int(read_amounts(e.amounts).get("turnover_ppm", 0)) for e in others if e.created_at >= since)
+
+    async def _reader(self, intent: Execution) -> VaultReader:
+        job = await self._desk.store.get_job(intent.job_id)
+        if job is None:
+            raise ConfigError(f"job {intent.job_id} is gone")
+        key = (job.pair_address, intent.vault)
+        if key not in self._readers:
+            self._readers[key] = await self._desk.connect(*key)
+        return self._readers[key]
+
+    def _say(self, key: str, fact: Fact) -> bool:
+        """Tell something that goes on, once. Return False: nothing has changed by it."""
+        if key not in self._told:
+            self._told.add(key)
+            self._desk.observe(fact)
+        return False
+
+
+def _read_plan(text: str) -> Plan:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SimulationError("the intent's plan is no JSON") from error
+    return Plan.from_json(value)
