@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from benchmarks import ledgers
 from benchmarks.peers import PEERS, Peer, question_of
 from benchmarks.workload import Workload
 from simulator.engine import AnyPool
+from simulator.engine import Engine as OurEngine
 from simulator.events import LiquidityEvent
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 
@@ -28,7 +30,7 @@ Amounts = tuple[int | None, int | None]
 class Answers:
     """The amounts of every swap (None: it does not tell), the state at the end as far as it keeps one, the seconds.
 
-    The state is (sqrt_price_x96, tick, liquidity), with our own engines also both fee growths.
+    The state is (sqrt_price_x96, tick, liquidity), with our own engines also both fee growths and a ledger's sums.
     """
 
     amounts: Sequence[Amounts]
@@ -58,7 +60,7 @@ def all_engines() -> tuple[Engine, ...]:
     ours = (
         Engine("native", "**native engine**", native),
         Engine("native_calls", "native engine, a call from Python each", partial(one_by_one, "native")),
-        Engine("python", "Python engine", partial(one_by_one, "python")),
+        Engine("python", "Python engine", python),
         Engine("bytecode", "the contract's bytecode in revm", bytecode),
     )
     return (*ours, *(Engine(peer.name, peer.title, partial(ask, peer)) for peer in PEERS))
@@ -92,21 +94,31 @@ def one_by_one(engine: Any, workload: Workload) -> Answers:
     return Answers(answers.amounts, end_of(pool), answers.seconds)
 
 
+def python(workload: Workload) -> Answers:
+    """Run our engine in plain Python, with a ledger beside it."""
+    end, seconds = with_ledger("python", workload, runs=1)
+    return Answers(one_by_one("python", workload).amounts, end, seconds)
+
+
 def native(workload: Workload) -> Answers:
-    """Run our engine in C, all events in one call; the best of a few runs."""
+    """Run our engine in C, all events in one call, with a ledger beside it; the best of a few runs."""
     from simulator.native.batch import EventBatch, run_events  # only where it was compiled
 
-    base = workload.pool("native")
-    batch = EventBatch.of(workload.happened)
-    pools: Any = [base.copy() for _ in range(NATIVE_RUNS)]
-    seconds = []
-    for pool in pools:
-        begin = time.thread_time()
-        run_events([pool], batch)
-        seconds.append(time.thread_time() - begin)
+    end, seconds = with_ledger("native", workload, runs=NATIVE_RUNS)
+    base, batch = workload.pool("native"), EventBatch.of(workload.happened)
     [checked] = run_events([base], batch, keep_amounts=True)  # type: ignore[list-item]  # it is a native pool
     swaps = [i for i, (_, event) in enumerate(workload.happened) if not isinstance(event, LiquidityEvent)]
-    return Answers([checked.amounts_at(index) for index in swaps], end_of(pools[-1]), min(seconds))
+    return Answers([checked.amounts_at(index) for index in swaps], end, seconds)
+
+
+def with_ledger(engine: OurEngine, workload: Workload, *, runs: int) -> tuple[tuple[int, ...], float]:
+    """Return the state and the ledger at the end, and the least seconds that living through and booking it took."""
+    steps, opening = ledgers.ready(engine, workload), ledgers.marked(workload).opening
+    accounts = [ledgers.account_of(workload.pool(engine), workload, opening) for _ in range(runs)]
+    seconds = min(ledgers.live(steps, account, workload) for account in accounts)
+    end = end_of(accounts[-1].fork.pool)
+    ledger = ledgers.close(accounts[-1], workload)
+    return (*end, ledger.w_close_x192, ledger.lvr_x192, ledger.fees_x192, ledger.in_range_s), seconds
 
 
 def bytecode(workload: Workload) -> Answers:

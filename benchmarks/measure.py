@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from benchmarks.engines import Answers, Engine, one_by_one
+from benchmarks.engines import Answers, Engine, python
 from benchmarks.peers import PEERS, Peer
 from benchmarks.workload import Workload
 
@@ -63,7 +63,7 @@ def _fetched(peer: Peer, seconds: float | None) -> str | None:
 
 def check(engines: Sequence[Engine], workload: Workload, what: str, findings: Findings) -> dict[str, Answers]:
     """Run every engine once and compare it with the Python engine. Returns the answers of those that gave some."""
-    truth = one_by_one("python", workload)
+    truth = python(workload)
     answered = {}
     for engine in engines:
         try:
