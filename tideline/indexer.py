@@ -137,8 +137,7 @@ class Indexer:
         """Index one stretch of what is missing."""
         gap = gaps[0]
         stretch = await self._history.read(gap.first, gap.last)
-        blocks = tuple(BlockRow(h.number, h.block_hash, h.parent_hash, h.timestamp) for h in stretch.headers)
-        events = tuple(_event_row(log) for log in stretch.logs if log.kind != "initialize")
+        blocks, events = rows_of(stretch)
         snapshots = await self._snapshots(stretch, is_end=closes and blocks[-1].number == gaps[-1].last)
         try:
             await self._store.add(self._pool, Batch(blocks, events, snapshots))
@@ -266,8 +265,15 @@ def missing(wanted: BlockRange, covered: Sequence[BlockRange]) -> list[BlockRang
     return gaps
 
 
-def _event_row(log: PoolLog) -> EventRow:
-    return EventRow(log.kind, log.block_number, log.block_hash, log.log_index, log.tx_hash, log.tx_index, log.fields)
+def rows_of(stretch: Stretch) -> tuple[tuple[BlockRow, ...], tuple[EventRow, ...]]:
+    """Return what the database keeps of a stretch of the chain, in its order."""
+    blocks = (BlockRow(h.number, h.block_hash, h.parent_hash, h.timestamp) for h in stretch.headers)
+    events = (
+        EventRow(log.kind, log.block_number, log.block_hash, log.log_index, log.tx_hash, log.tx_index, log.fields)
+        for log in stretch.logs
+        if log.kind != "initialize"
+    )
+    return tuple(blocks), tuple(events)
 
 
 def _snapshot_row(snapshot: PoolSnapshot) -> SnapshotRow:

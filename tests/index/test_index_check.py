@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.anvil_pool import CHAIN_ID, AnvilPool
 from support.indexing import execute, index, live, rows
 
-from db.pool_events.records import PoolRow
 from db.pool_events.store import PoolEventsStore
-from simulator import records
-from simulator.events import SwapEvent
-from tideline.index_check import Gap, PoolCheck, can_follow, check_pool
+from tideline.index_check import PoolCheck, check_pool
+from tideline.index_replay import Gap, Verified
 
 ALL = "chain_id = $1"
 
@@ -31,35 +27,43 @@ async def test_a_missing_swap_is_found_at_the_swap_after_it(chain: AnvilPool, da
     await execute(database_url, "DELETE FROM swaps WHERE block_number = $1 AND log_index = $2", *gone)
     found = await check(database_url, chain.pool)
     assert found.gap == Gap("missed_or_foreign_swap", *after)
-    assert found.swaps_replayed == 4
+    assert found.verified.swaps_replayed == 4
 
 
-async def test_without_any_snapshot_swaps_are_still_held_against_each_other(
+async def swap_places(url: str) -> list[tuple[int, int]]:
+    return sorted((int(row[2]), int(row[4])) for row in (await rows(url, "swaps"))["swaps"])
+
+
+async def test_without_any_snapshot_swaps_are_replayed_on_the_liquidity_that_events_tell_of(
     chain: AnvilPool, database_url: str
 ) -> None:
     await live(chain)
-    for step in range(4):
-        await chain.swap(step % 2 == 0, 10**15 + step)  # too little to leave the tick spacing
-    await chain.mine()
-    await index(chain, database_url, 0)
+    await index(chain, database_url, 4)  # the mints of the beginning are not in it
     await execute(database_url, f"DELETE FROM snapshots WHERE {ALL}", CHAIN_ID)
     whole = await check(database_url, chain.pool)
-    assert (whole.gap, whole.swaps_replayed) == (None, 0)
-    assert 3 <= whole.swaps_compared < whole.events["swaps"]
-    swaps = sorted((int(row[2]), int(row[4])) for row in (await rows(database_url, "swaps"))["swaps"])
-    await execute(database_url, "DELETE FROM swaps WHERE block_number = $1 AND log_index = $2", *swaps[-2])
-    assert (await check(database_url, chain.pool)).gap == Gap("missed_or_foreign_swap", *swaps[-1])
+    assert (whole.gap, whole.events["swaps"]) == (None, 12)
+    assert whole.verified == Verified(swaps_inferred=11, changes_priced=6)
+    assert (whole.swaps_unchecked, whole.checked_percent) == (1, 91.66)
+    places = await swap_places(database_url)
+    await execute(database_url, "DELETE FROM swaps WHERE block_number = $1 AND log_index = $2", *places[6])
+    found = await check(database_url, chain.pool)
+    assert found.gap is not None and (found.gap.block, found.gap.log_index) in places[7:8]
 
 
-@pytest.mark.parametrize(("name", "alone", "found"), [("usdc-weth-005", 5371, 4888), ("wbtc-weth-03", 719, 713)])
-def test_no_real_swap_is_suspected_and_most_that_are_missing_are_found(name: str, alone: int, found: int) -> None:
-    record = records.load(name)
-    pool = PoolRow("", "", "", 0, "", "", 0, record.opening.fee_pips, record.opening.tick_spacing)
-    swaps = [event for block in record.blocks for event in block.events if isinstance(event, SwapEvent)]
-    whole = Counter(can_follow(pool, *pair) for pair in pairwise(swaps))
-    one_missing = Counter(can_follow(pool, *pair) for pair in zip(swaps, swaps[2:], strict=False))
-    assert (whole[True], whole[False]) == (alone, 0)
-    assert (one_missing[True], one_missing[False]) == (0, found)
+async def test_a_snapshot_at_the_end_alone_leads_back_to_the_beginning(chain: AnvilPool, database_url: str) -> None:
+    await live(chain)
+    head = (await chain.head()).number
+    await index(chain, database_url, 4)
+    await execute(database_url, f"DELETE FROM snapshots WHERE {ALL} AND block_number < $2", CHAIN_ID, head)
+    whole = await check(database_url, chain.pool)
+    assert whole.gap is None
+    assert whole.verified == Verified(swaps_inferred=11, changes_priced=6, snapshots_met=1)
+    places = await swap_places(database_url)
+    await execute(database_url, "DELETE FROM swaps WHERE block_number = $1 AND log_index = $2", *places[-1])
+    assert (await check(database_url, chain.pool)).gap == Gap("snapshot_differs_in_sqrt_price_x96", head)
+    await execute(database_url, "DELETE FROM mints WHERE block_number > $1", places[3][0])
+    found = (await check(database_url, chain.pool)).gap
+    assert found is not None and found.kind in ("contradictory_liquidity", "snapshot_differs_in_ticks")
 
 
 async def test_a_missing_mint_is_found_where_a_swap_or_a_snapshot_meets_it(chain: AnvilPool, database_url: str) -> None:

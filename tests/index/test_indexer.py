@@ -48,7 +48,7 @@ async def test_a_pools_whole_life_is_indexed_and_played_again_to_the_last_tick(
     await market.close()
     async with await PoolEventsStore.open(database_url) as store:
         check = await check_pool(store, chain.pool)
-    assert (check.gap, check.swaps_replayed, check.snapshots_met) == (None, 12, 1)
+    assert (check.gap, check.verified.swaps_replayed, check.verified.snapshots_met) == (None, 12, 1)
 
 
 async def test_blocks_of_any_length_of_stretch_give_the_same_rows_and_nothing_is_written_twice(
@@ -262,10 +262,10 @@ async def test_state_that_no_node_keeps_is_told_and_the_check_starts_at_the_firs
         [unseen] = indexing.told(Unseen)
         assert unseen.block == head.number - 4
         check = await check_pool(store, chain.pool)
-        assert (check.gap, check.swaps_replayed, check.events["swaps"]) == (None, 0, 4)
+        assert (check.gap, check.verified.swaps_replayed, check.events["swaps"]) == (None, 0, 4)
         await trade(chain, 6)
         await indexing.indexer.fill(head.number - 3, head.number + 1)
-        assert (await check_pool(store, chain.pool)).swaps_replayed == 2
+        assert (await check_pool(store, chain.pool)).verified.swaps_replayed == 2
         await rpc.close()
 
 

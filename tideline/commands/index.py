@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +19,14 @@ from protocol.addresses import is_valid_address
 from protocol.errors import ConfigError
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.families import recognise
+from simulator.chain.history import PoolHistory
 from simulator.chain.lens import lens_code
 from simulator.chain.market import ChainSettings, read_info
 from simulator.family import Family
 from tideline.external_events import read_names
 from tideline.index_check import PoolCheck, check_pool
 from tideline.index_progress import make_progress
+from tideline.index_reread import reread
 from tideline.indexer import Indexer
 from tideline.nodes import check_urls, read_chain_id
 from tideline.wiring import until_stopped
@@ -118,22 +121,32 @@ def index(
 @index.command("check", short_help="Is what was indexed whole?")
 @events_database_option
 @click.option("--pool", help="Only this pool. Default: all.")
+@click.option("--rpc", "urls", multiple=True, help="Also read all of it again from this node, and compare each row.")
+@click.option("--quorum", type=click.IntRange(min=1), default=1, show_default=True, help="RPCs that must agree.")
 @click.pass_context
-def check_command(context: click.Context, *, database_url: str, pool: str | None) -> None:
+def check_command(
+    context: click.Context, *, database_url: str, pool: str | None, urls: tuple[str, ...], quorum: int
+) -> None:
     """Replay what was indexed, each swap from where the one before left the pool, and say where something is missing.
 
-    Blocks must follow each other by hash, events lie in those blocks, and from a stored snapshot on every swap must be
-    reproduced to the wei and every later snapshot to the last tick. Before the first snapshot that is so only of swaps
-    that stay between two neighbouring ticks ("swaps_compared"). Prints one JSON object. Exit code: 0 whole, 1 a gap
-    (the object says where), 2 no such database or pool.
+    Blocks must follow each other by hash, and events lie in those blocks. From a stored snapshot on every swap must be
+    reproduced to the wei ("swaps_replayed") and every later snapshot to the last tick. Before the first snapshot swaps
+    are reproduced on the liquidity that the events themselves tell of ("swaps_inferred"), or held to what it can have
+    been ("swaps_bounded"). Mints and burns must move what they cost at the price there ("changes_priced"). With --rpc
+    every row must also be as the node tells it now. Prints one JSON object. Exit code: 0 no gap in what was checked
+    ("checked_percent" of the swaps), 1 a gap (the object says where) or a chain that cannot be read, 2 no such
+    database or pool, or an RPC of another chain.
 
     \b
-    Example:
+    Examples:
       tideline index check --database sqlite:///.tideline/events.sqlite3
+      tideline index check --rpc https://mainnet.base.org
     """
     if pool is not None:
         _check_address(pool)
-    checks = asyncio.run(_check(database_url, pool))
+    if urls:
+        check_urls(urls)
+    checks = asyncio.run(_check(database_url, pool, urls, quorum))
     click.echo(json.dumps({"whole": all(c.gap is None for c in checks), "pools": [_json(c) for c in checks]}))
     context.exit(1 if any(c.gap is not None for c in checks) else 0)
 
@@ -176,7 +189,7 @@ async def _index(
     most_blocks: int,
 ) -> int:
     """Check everything that can be wrong before the database is touched, then index until done or stopped."""
-    endpoints = Endpoints.over_http(urls, chain_id=await read_chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
+    endpoints = await _endpoints(urls, quorum)
     try:
         kind = await recognise(endpoints, pool, deadline_s=_DEADLINE_S)
         if kind.family is not Family.UNISWAP_V3:
@@ -205,12 +218,28 @@ def _lens() -> str | None:
         return None  # snapshots take the plain way
 
 
-async def _check(database_url: str, pool: str | None) -> list[PoolCheck]:
-    async with await PoolEventsStore.open(database_url) as store:
+async def _check(database_url: str, pool: str | None, urls: Sequence[str], quorum: int) -> list[PoolCheck]:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await PoolEventsStore.open(database_url))
         pools = [row.pool for row in await store.pools() if pool is None or row.pool == pool.lower()]
         if not pools:
             raise ConfigError(f"pool {pool} is not in this database" if pool else "no pool is in this database yet")
-        return [await check_pool(store, one) for one in pools]
+        endpoints = await _endpoints(urls, quorum) if urls else None
+        if endpoints is not None:
+            stack.push_async_callback(endpoints.close)
+            if endpoints.chain_id != store.chain_id:
+                raise ConfigError(f"the database holds chain {store.chain_id}, the RPC is on {endpoints.chain_id}")
+        checks = []
+        for one in pools:
+            check = await check_pool(store, one)
+            if endpoints is not None:
+                await reread(store, PoolHistory(endpoints, one, deadline_s=_DEADLINE_S), check)
+            checks.append(check)
+    return checks
+
+
+async def _endpoints(urls: Sequence[str], quorum: int) -> Endpoints:
+    return Endpoints.over_http(urls, chain_id=await read_chain_id(urls), quorum=quorum, attempt_s=_ATTEMPT_S)
 
 
 async def _look_into(database_url: str, names: ExternalNames, pool: str) -> tuple[int, int]:
@@ -228,8 +257,10 @@ def _json(check: PoolCheck) -> dict[str, Any]:
         "ranges": [[r.first, r.last] for r in check.ranges],
         "blocks": check.blocks,
         **check.events,
-        "swaps_replayed": check.swaps_replayed,
-        "swaps_compared": check.swaps_compared,
-        "snapshots_met": check.snapshots_met,
+        **asdict(check.verified),
+        "swaps_unchecked": check.swaps_unchecked,
+        "checked_percent": check.checked_percent,
+        "blocks_reread": check.blocks_reread,
+        "logs_reread": check.logs_reread,
         "gap": None if check.gap is None else asdict(check.gap),
     }
