@@ -50,7 +50,7 @@ def can_reach(pool: AnyPool, event: SwapEvent, is_known: Callable[[int], bool]) 
     zero_for_one = event.sqrt_price_x96 < pool.sqrt_price_x96
     paid, received = (event.amount0, -event.amount1) if zero_for_one else (event.amount1, -event.amount0)
     moves_on = event.tick <= pool.tick if zero_for_one else event.tick >= pool.tick
-    if not moves_on or paid < 0 or received < 0:
+    if not moves_on:
         return False
     way = list(_way(pool, event, is_known, zero_for_one=zero_for_one))
     slack_in, slack_out = _slack(way, pool, zero_for_one=zero_for_one)

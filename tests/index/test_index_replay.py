@@ -13,9 +13,13 @@ import pytest
 from db.pool_events.records import PoolRow
 from simulator import records
 from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.neutral import NeutralFile
 from simulator.neutral_lines import PoolLine
+from simulator.pool import Pool
+from simulator.recorded import RecordedMarket
 from simulator.records import Record
+from simulator.snapshot import PoolSnapshot
 from tideline.index_replay import Gap, RangeReplay, Verified
 
 GENESIS = Path(__file__).parents[1] / "data" / "ethereum_genesis_165_pools.jsonl.gz"
@@ -32,10 +36,12 @@ def blocks_of(record: Record, change: Change = lambda event: (event,)) -> list[B
     ]
 
 
-def checked(record: Record, blocks: list[Block], *, has_snapshot: bool = False) -> tuple[Gap | None, Verified]:
+def checked(
+    record: Record, blocks: list[Block], *later: PoolSnapshot, has_snapshot: bool = False
+) -> tuple[Gap | None, Verified]:
     """Return what the check finds; without a snapshot it sees the events alone."""
     pool = PoolRow("", "", "", 0, "", "", 0, record.opening.fee_pips, record.opening.tick_spacing)
-    replay = RangeReplay(pool, 1, {}, verified := Verified())
+    replay = RangeReplay(pool, 1, {snapshot.block_number: snapshot for snapshot in later}, verified := Verified())
     if has_snapshot:
         replay.start(record.opening)
     else:
@@ -143,3 +149,45 @@ def test_a_mint_that_no_pool_can_make_is_a_gap(values: dict[str, int]) -> None:
     for has_snapshot in (True, False):
         gap, _ = checked(WBTC_WETH, forged(WBTC_WETH, change, **values), has_snapshot=has_snapshot)
         assert gap is not None
+
+
+def snapshot_at(record: Record, number: int) -> PoolSnapshot:
+    return replace(RecordedMarket(record, start_block=number).snapshot(), block_hash="")
+
+
+def test_from_the_first_snapshot_on_the_replay_is_exact() -> None:
+    """A unit that vanished in the fee shows in the fee growth between two snapshots, and before the first does not."""
+    numbers = [block.number for block in WBTC_WETH.blocks]
+    snapshots = [snapshot_at(WBTC_WETH, number) for number in (numbers[200], numbers[-1])]
+    gap, verified = checked(WBTC_WETH, blocks_of(WBTC_WETH), *snapshots)
+    before = sum(isinstance(e, SwapEvent) for b in WBTC_WETH.blocks[:201] for e in b.events)
+    expected = Verified(swaps_replayed=725 - before, swaps_inferred=before - 1, changes_priced=74, snapshots_met=2)
+    assert (gap, verified) == (None, expected)
+    found = []
+    for swaps in (swaps_of(WBTC_WETH)[1:before], swaps_of(WBTC_WETH)[before:]):
+        for swap in swaps:
+            name = "amount0" if swap.amount0 > 0 else "amount1"
+            blocks = forged(WBTC_WETH, swap, **{name: getattr(swap, name) + 1})
+            if checked(WBTC_WETH, blocks)[0] is None:  # a possible swap
+                found.append(checked(WBTC_WETH, blocks, *snapshots)[0])
+                break
+    assert found[0] is None
+    assert found[1] is not None and found[1].kind.startswith("snapshot_differs_in_fee_growth_global")
+
+
+def test_a_tick_without_net_liquidity_rounds_unseen_and_is_no_gap() -> None:
+    """Two positions that meet, of one liquidity: the price stops between them, and no liquidity tells."""
+    pool = Pool(3000, 60)
+    pool.initialize(get_sqrt_ratio_at_tick(30))
+    for lower, upper in ((-60, 0), (0, 60)):
+        pool.apply_liquidity(lower, upper, 10**18 + 7)
+    pool.apply_liquidity(-6000, 6000, 10**15 + 1)
+    blocks = []
+    for step in range(60):
+        target = get_sqrt_ratio_at_tick((-25, 25)[step % 2]) + step
+        amounts = pool.swap(step % 2 == 0, 10**18, target)
+        event = SwapEvent(0, *amounts, pool.sqrt_price_x96, pool.liquidity, pool.tick)
+        blocks.append(Block(step, "", "", step, (event,)))
+    gap, verified = checked(WBTC_WETH, blocks)
+    assert gap is None
+    assert verified.swaps_bounded > 0 and verified.swaps_bounded + verified.swaps_inferred == 59

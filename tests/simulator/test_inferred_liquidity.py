@@ -10,7 +10,7 @@ from simulator.events import LiquidityEvent, SwapEvent
 from simulator.inferred_liquidity import InferredLiquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import Pool
-from simulator.snapshot import PoolSnapshot
+from simulator.snapshot import PoolSnapshot, TickState
 
 PLACE = ("0xab", (1, 7, "0xcd", 9))
 
@@ -98,3 +98,14 @@ def test_a_later_snapshot_tells_every_tick_of_the_opening() -> None:
         tick, state = spoiled[at]
         spoiled[at] = (tick, replace(state, liquidity_net=state.liquidity_net + by))
     assert not known.take_snapshot(replace(last, ticks=tuple(spoiled)))
+
+
+def test_a_snapshot_of_less_gross_than_net_liquidity_before_the_events_contradicts_them() -> None:
+    state = TickState(5, 5, 0, 0)
+    snapshot = replace(
+        records.load("wbtc-weth-03").opening, ticks=((60, state), (120, replace(state, liquidity_net=-5)))
+    )
+    assert InferredLiquidity(60).take_snapshot(snapshot)
+    known = InferredLiquidity(60)
+    assert known.take(change(0, 60, 2))
+    assert not known.take_snapshot(snapshot), "it leaves 3 gross at 60 before the mint, and 7 net"

@@ -12,7 +12,7 @@ from simulator.pool import Pool
 from simulator.swap_bounds import can_reach
 
 SPACING = 60
-WIDE = 60_000
+WIDE = 887_220
 
 
 def pool_of(nets: dict[int, int], *, tick: int, fee_pips: int = 3000) -> Pool:
@@ -38,7 +38,7 @@ def swapped(pool: Pool, amount: int, *, zero_for_one: bool) -> SwapEvent:
     tick=st.integers(-59, 59),
     amount=st.integers(10**17, 10**19),
     is_exact_out=st.booleans(),
-    price=st.sampled_from([-6000, 0, 6000]),
+    price=st.sampled_from([-300_000, -6000, 0, 6000, 300_000]),
 )
 @settings(max_examples=150, deadline=None)
 def test_no_true_swap_is_refused_whatever_the_unknown_ticks_hold(
@@ -75,8 +75,6 @@ def test_an_amount_that_no_liquidity_explains_is_refused() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"amount0": -1},
-        {"amount1": 1},
         {"tick": 500},
         {"sqrt_price_x96": get_sqrt_ratio_at_tick(10)},
         {"amount0": 10**30},
@@ -87,6 +85,12 @@ def test_what_is_no_way_from_here_to_there_is_refused(change: dict[str, int]) ->
     event = swapped(pool, 10**18, zero_for_one=True)
     assert can_reach(pool, event, lambda tick: True)
     assert not can_reach(pool, replace(event, **change), lambda tick: False)
+    for by in (100, -100):
+        assert not can_reach(pool, replace(event, amount0=event.amount0 + by), lambda tick: True)
+        assert not can_reach(pool, replace(event, amount1=event.amount1 + by), lambda tick: True)
+    far = swapped(pool, 15 * 10**18, zero_for_one=True)
+    half = replace(far, amount0=far.amount0 // 2, amount1=far.amount1 // 2)
+    assert far.tick < -120 and not can_reach(pool, half, lambda tick: tick != -60), "less than where all is known"
     nothing = replace(event, amount0=0, amount1=0)
     assert can_reach(pool, nothing, lambda tick: False), "where there is no liquidity the price moves for nothing"
     assert not can_reach(pool, nothing, lambda tick: True)

@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.services import Watch, closed, soon
+from support.whole_pool import WholePool, read_whole, with_memory
 
 from db.job import Job
+from db.records import Prediction
 from db.store import Store
+from protocol.messages import Position, ShownPosition, parse_query, parse_response
 from protocol.signing import keypair_from_uri
-from protocol.units import Hotkey
+from protocol.units import Hotkey, RoundId
 from simulator import records
-from simulator.chain.blocks import Header
-from simulator.chain.devnet import Devnet
-from simulator.chain.lens import lens_code
-from simulator.chain.rpc import HttpRpc
-from simulator.chain.snapshot import read_snapshot
-from simulator.events import Block, SwapEvent
+from simulator.chain.abi import SWAP, read_words, signed, topic
+from simulator.chain.devnet import Devnet, DevnetSettings
+from simulator.chain.rpc import HttpRpc, Request
+from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.market import Market, MarketInfo
+from simulator.records import Record, RecordedBlock
+from simulator.recovery import Happening
 from simulator.snapshot import PoolSnapshot
-from tideline.demo import DEMO_DEVNETS, DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs
+from tideline.demo import DEMO_DEVNETS, DEMO_VALIDATOR_URI, DemoMiner, demo_jobs
 from tideline.devnet_market import DevnetMarket
 from tideline.embedded import make_chain, start_miners, validator_endpoint
 from tideline.guard import guard
 from validator import job_runner
 from validator.job_runner import RunnerContext
-from validator.progress import Asked, RoundVoided
+from validator.progress import RoundVoided
 from validator.roster import MetagraphRoster
 from validator.round_run import RoundRun
 from validator.service import ValidatorService
 from validator.subtensor import ValidatorChain
 from validator.transport import MinerClient
 from validator.verification import check, load
+
+# Every one of these moves when the price does, whatever it has moved before.
+REBALANCERS = (
+    DemoMiner("hair", "band", (("half_width", "1"), ("edge", "0"))),
+    DemoMiner("narrow", "band", (("half_width", "2"), ("edge", "0"))),
+    DemoMiner("band", "band", (("half_width", "3"), ("edge", "1"))),
+    DemoMiner("reluctant", "band", (("half_width", "5"), ("edge", "2"))),
+)
+Landed = tuple[int, int, int, int, int]  # block, log index, price, liquidity, tick
 
 
 @dataclass
@@ -47,7 +61,9 @@ class HeldAgainstTheChain:
     inner: DevnetMarket
     runs: list[RoundRun]
     compared: int = 0
-    events: list[object] = field(default_factory=list)
+    landed: list[Landed] = field(default_factory=list)  # where the base fork was after each swap
+    on_chain: list[Landed] = field(default_factory=list)  # where the chain's logs say that it ended
+    _is_open: bool = False
     _last: Block | None = None
 
     @property
@@ -59,43 +75,79 @@ class HeldAgainstTheChain:
         return None
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
-        await self.compare()
-        self._last = None
-        return await self.inner.open_round(length_blocks)
+        self._last, self._is_open = None, False
+        self._snapshot = await self.inner.open_round(length_blocks)
+        return self._snapshot
 
     async def next_block(self) -> Block:
-        await self.compare()
+        if self._is_open:
+            await self.compare()
+        else:
+            await self._remember()
         self._last = await self.inner.next_block()
-        self.events += self._last.events
         return self._last
 
     async def settle(self) -> None:
+        await self.compare()
+        self._last = None
         await self.inner.settle()
 
     async def close(self) -> None:
+        if self.landed:
+            self.on_chain = await self._logged()
         await self.inner.close()
 
+    async def _remember(self) -> None:
+        """Give the base fork what a snapshot leaves out, from the chain; and note where each of its swaps lands."""
+        self._is_open = True
+        base = self.runs[-1].engine._base
+        ticks, slots = [tick for tick, _ in self._snapshot.ticks], range(DevnetSettings().observation_cardinality)
+        base.pool = with_memory(base.pool, await self._read(self._snapshot.block_hash, ticks, slots))
+        apply = base.apply
+
+        def noted(block: Block, event: PoolEvent) -> Happening:
+            happening = apply(block, event)
+            if isinstance(event, SwapEvent):
+                pool = base.pool
+                self.landed.append((block.number, event.log_index, pool.sqrt_price_x96, pool.liquidity, pool.tick))
+            return happening
+
+        base.apply = noted
+
     async def compare(self) -> None:
-        """Every word of the pool: slot0, liquidity, both fee growths, and every tick with its own."""
+        """Every word of the pool: slot0, liquidity, both fee growths, the oracle's slot, and all eight of each tick."""
         if self._last is None:
             return
-        block, base = self._last, self.runs[-1].engine._base.pool
-        assert self.runs[-1].engine.block_number == block.number
-        header = Header(block.number, block.block_hash, block.parent_hash, block.timestamp, 0)
+        base = self.runs[-1].engine._base.pool
+        assert self.runs[-1].engine.block_number == self._last.number
+        touched = {t for e in self._last.events if isinstance(e, LiquidityEvent) for t in (e.tick_lower, e.tick_upper)}
+        slots = {0, base.observation_index}
+        ticks = touched | set(base.ticks) | {tick for tick, _ in self._snapshot.ticks}
+        assert WholePool.of(base, slots) == await self._read(self._last.block_hash, ticks, slots)
+        self.compared += 1
+
+    async def _logged(self) -> list[Landed]:
+        """Return where the chain's own logs say that each swap of those blocks ended."""
         rpc = HttpRpc(self.inner.url)
+        first, last = self.landed[0][0], self.landed[-1][0]
+        query = {"address": self.info.pair_address, "fromBlock": hex(first), "toBlock": hex(last)}
+        request = Request("eth_getLogs", ({**query, "topics": [topic(SWAP)]},), lambda logs: logs)
         try:
-            reading = await read_snapshot(rpc, self.info, header, vault=None, lens=lens_code(), deadline_s=10)
+            logs = await rpc.ask(request, deadline_s=10)
         finally:
             await rpc.close()
-        mine = base.to_snapshot(
-            chain_id=self.info.chain_id,
-            pair_address=self.info.pair_address,
-            block_number=block.number,
-            block_hash=block.block_hash,
-            timestamp=block.timestamp,
-        )
-        assert mine == reading.snapshot
-        self.compared += 1
+        return [
+            (int(log["blockNumber"], 16), int(log["logIndex"], 16), words[2], words[3], signed(words[4], 24))
+            for log in logs
+            for words in [read_words(log["data"])]
+        ]
+
+    async def _read(self, block_hash: str, ticks: Iterable[int], slots: Iterable[int]) -> WholePool:
+        rpc = HttpRpc(self.inner.url)
+        try:
+            return await read_whole(rpc, self.info.pair_address, block_hash, ticks=ticks, slots=slots)
+        finally:
+            await rpc.close()
 
 
 @dataclass(frozen=True)
@@ -109,14 +161,14 @@ class Subnet:
 
 
 @asynccontextmanager
-async def subnet(folder: Path, job: Job, runs: list[RoundRun], rounds: int) -> AsyncIterator[Subnet]:
-    """Put together what `tideline up` does, with the market watched."""
+async def subnet(folder: Path, job: Job, record: Record, start: int, runs: list[RoundRun]) -> AsyncIterator[Subnet]:
+    """Put together what `tideline up` does for two rounds, with the market watched; it begins `start` blocks late."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(f"sqlite:///{folder}/jobs.sqlite3", create=True))
         await store.add_job(job)
         signer = keypair_from_uri(DEMO_VALIDATOR_URI)
-        chain = make_chain(signer.ss58_address, [keypair_from_uri(m.key_uri).ss58_address for m in DEMO_MINERS])
-        await start_miners(stack, chain, DEMO_MINERS, "test")
+        chain = make_chain(signer.ss58_address, [keypair_from_uri(m.key_uri).ss58_address for m in REBALANCERS])
+        await start_miners(stack, chain, REBALANCERS, "test")
         view = await ValidatorChain.connect(validator_endpoint(chain), signer)
         stack.push_async_callback(view.close)
         client = await stack.enter_async_context(MinerClient(signer, allow_private=True))
@@ -125,14 +177,13 @@ async def subnet(folder: Path, job: Job, runs: list[RoundRun], rounds: int) -> A
         context = RunnerContext(store, client, roster, guard, signer, watch, "test", retry_s=0.01)
 
         async def market(job: Job, resume_after: int | None) -> Market:
-            net = next(net for net in DEMO_DEVNETS.values() if net.chain_id == job.chain_id)
             opened = await DevnetMarket.start(
-                records.load(net.record), chain_id=net.chain_id, speed=None, start_block=resume_after
+                record, chain_id=job.chain_id, speed=None, start_block=record.first_block + start
             )
             markets.append(HeldAgainstTheChain(opened, runs))
             return markets[-1]
 
-        service = ValidatorService(context, market, soon(max_rounds=rounds), holder="test")
+        service = ValidatorService(context, market, soon(max_rounds=2), holder="test")
         yield Subnet(service, watch, store, markets)
 
 
@@ -150,24 +201,73 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[RoundRun]:
     return made
 
 
-async def test_the_base_fork_is_the_devnets_pool_after_every_block_while_four_miners_rebalance(
-    tmp_path: Path, runs: list[RoundRun]
+def one_event_a_block(record: Record) -> Record:
+    """Return the record with a block of its own for every event, so that a block's end is where its swap ended."""
+    events = [pair for block in record.blocks for pair in zip(block.events, block.calls, strict=True)]
+    seconds, start = record.info.block_time_s, record.opening_block
+    blocks = (
+        RecordedBlock(start.number + n, start.timestamp + n * seconds, (replace(event, log_index=0),), (call,))
+        for n, (event, call) in enumerate(events, start=1)
+    )
+    return replace(record, blocks=tuple(blocks))
+
+
+def moves(predictions: Sequence[Prediction]) -> Counter[str]:
+    """Count, by miner, the checkpoints after which it was shown other ranges than before: those that it had asked for.
+
+    Both are read from the bytes that went over the wire.
+    """
+    found: Counter[str] = Counter()
+    by_miner = sorted(predictions, key=lambda p: (p.hotkey, p.checkpoint_index))
+    for before, after in pairwise(by_miner):
+        if before.hotkey == after.hotkey:
+            shown = [ranges_of(parse_query(p.request_body).current_positions) for p in (before, after)]
+            asked_for = parse_response(before.response_body or b"").desired_positions or ()
+            found[before.hotkey] += shown[0] != shown[1] and shown[1] <= ranges_of(asked_for) and bool(shown[0])
+    return found
+
+
+def ranges_of(positions: Iterable[Position | ShownPosition]) -> set[tuple[int, int]]:
+    return {(p.tick_lower, p.tick_upper) for p in positions}
+
+
+USDC_WETH = records.load("usdc-weth-005")
+
+
+@pytest.mark.parametrize(
+    ("record", "start", "changes"),
+    [
+        pytest.param(
+            one_event_a_block(USDC_WETH),
+            400,
+            {"round_duration_seconds": 1200, "checkpoint_interval_blocks": 20, "miner_deadline_seconds": 24},
+            id="a swap a block",
+        ),
+        pytest.param(
+            USDC_WETH, 440, {"round_duration_seconds": 900, "checkpoint_interval_blocks": 15}, id="as recorded"
+        ),
+    ],
+)
+async def test_the_base_fork_is_the_devnets_pool_after_every_swap_while_four_miners_rebalance(
+    tmp_path: Path, runs: list[RoundRun], record: Record, start: int, changes: dict[str, int]
 ) -> None:
-    job = demo_jobs(on_devnet=True)[0]
-    async with subnet(tmp_path, job, runs, rounds=2) as net:
+    job = replace(demo_jobs(on_devnet=True)[0], **changes)
+    async with subnet(tmp_path, job, record, start, runs) as net:
         async with asyncio.timeout(60):
             await net.service.run(asyncio.Event())
         [market] = net.markets
-        closings = [e for e in net.watch.events if closed(job.job_id)(e)]
-        assert len(closings) == 2 and net.watch.of(RoundVoided) == []
-        blocks = sum(run.opening.schedule.length_blocks for run in runs)
-        assert market.compared == blocks - 1, "all but the last block of all: nobody asks for another"
-        assert sum(isinstance(event, SwapEvent) for event in market.events) > 100
-        planned = sum(event.verdicts.get("planned", 0) for event in net.watch.of(Asked))
-        assert planned >= 3, "the miners moved"
+        assert len([e for e in net.watch.events if closed(job.job_id)(e)]) == 2 and net.watch.of(RoundVoided) == []
+        assert market.compared == sum(run.opening.schedule.length_blocks for run in runs)
+        assert len(market.landed) > 150
+        assert market.landed == market.on_chain
+        swaps = Counter(number for number, *_ in market.landed)
+        assert max(swaps.values()) == 1 if record is not USDC_WETH else max(swaps.values()) > 3
+        moved: Counter[str] = Counter()
         for run in runs:
+            moved += moves(await net.store.predictions_of_round(RoundId(run.opening.round_id)))
             result = check(await load(net.store, run.opening.round_id))
-            assert [p.is_scored for p in result.participants] == [True] * len(DEMO_MINERS)
+            assert [p.is_scored for p in result.participants] == [True] * len(REBALANCERS)
+        assert len(moved) == len(REBALANCERS), "each of the four moved, from one set of ranges to another"
 
 
 async def test_the_demonstrations_pools_are_where_its_jobs_say() -> None:
