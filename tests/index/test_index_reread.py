@@ -89,3 +89,17 @@ async def test_the_command_compares_with_the_nodes_that_it_is_given(chain: Anvil
         await execute(url, f"UPDATE {table} SET chain_id = 5")
     code, out, err = await run("--rpc", chain.anvil.url)
     assert (code, out, err) == (2, "", f"tideline: the database holds chain 5, the RPC is on {CHAIN_ID}\n")
+
+
+async def test_the_row_that_is_missing_is_named_where_the_replay_only_sees_what_follows(
+    chain: AnvilPool, database_url: str
+) -> None:
+    await live(chain)
+    head = (await chain.head()).number
+    await index(chain, database_url, 0)
+    *_, before, last = sorted((int(row[2]), int(row[4])) for row in (await rows(database_url, "swaps"))["swaps"])
+    for gone, seen in ((last, Gap("snapshot_differs_in_sqrt_price_x96", head)), (before, Gap("", *last))):
+        await execute(database_url, "DELETE FROM swaps WHERE block_number = $1 AND log_index = $2", *gone)
+        alone, found = await check(chain, database_url)
+        assert alone is not None and (alone.block, alone.kind) == (seen.block, seen.kind or alone.kind)
+        assert found.gap == Gap("another_log_on_the_chain", *gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from support.signed_rounds import MINER_KEYS, Decide, exchange, keep
@@ -19,6 +19,7 @@ class LocalMiners:
     def __init__(self, decides: Mapping[Hotkey, Decide] | None = None) -> None:
         self._decides = dict(decides or {})
         self._nonce = 1_700_000_000_000_000_000
+        self.hotkeys = tuple(self._decides or MINER_KEYS)
         self.asked: list[RebalanceQuery] = []
         self.local_faults = 0
 
@@ -39,6 +40,6 @@ class LocalMiners:
         return exchanges
 
 
-def roster() -> FixedRoster:
-    """Return the two miners that have keys."""
-    return FixedRoster([MinerEndpoint(hotkey, "127.0.0.1", 1) for hotkey in MINER_KEYS])
+def roster(hotkeys: Iterable[Hotkey] = MINER_KEYS) -> FixedRoster:
+    """Return miners that have keys, by default two."""
+    return FixedRoster([MinerEndpoint(hotkey, "127.0.0.1", 1) for hotkey in hotkeys])

@@ -150,7 +150,9 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Run a service for the length of the block; it must not have failed by then."""
     seen = watch or Watch()
-    context = RunnerContext(store, miners or LocalMiners(), roster(), guard, VALIDATOR_KEY, seen, "test", retry_s=0.01)
+    asked = miners or LocalMiners()
+    entrants = roster(asked.hotkeys)
+    context = RunnerContext(store, asked, entrants, guard, VALIDATOR_KEY, seen, "test", retry_s=0.01)
     clock = {} if monotonic is None else {"monotonic": monotonic}
     service = ValidatorService(context, markets, settings, holder=holder, **clock)
     stop = asyncio.Event()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from support.worlds import Chain, make_opening, make_snapshot
 
+from miner.strategy import owned
 from protocol.messages import Position, RebalanceQuery, RebalanceResponse, encode
 from protocol.signing import keypair_from_uri, read_signature, sign_request, sign_response
 from protocol.units import Hotkey
@@ -19,6 +20,7 @@ from validator.transport import Exchange, ExchangeStatus, MinerEndpoint
 
 VALIDATOR_KEY = keypair_from_uri("//Alice")
 MINER_KEYS = {Hotkey(k.ss58_address): k for k in (keypair_from_uri("//Bob"), keypair_from_uri("//Charlie"))}
+FOUR_KEYS = MINER_KEYS | {Hotkey(k.ss58_address): k for k in map(keypair_from_uri, ("//Dave", "//Eve"))}
 UNIT = 10**18
 
 Decide = Callable[[RebalanceQuery], bytes | None]
@@ -51,6 +53,19 @@ def narrow(query: RebalanceQuery) -> bytes:
     return answer(query, positions)
 
 
+def restless(half_width: int) -> Decide:
+    """Answer every time with all that is owned around the price, every other time one spacing wider."""
+
+    def decide(query: RebalanceQuery) -> bytes:
+        spacing, (amount0, amount1) = query.context.tick_spacing, owned(query)
+        half = (half_width + query.context.checkpoint_index % 2) * spacing
+        centre = query.context.tick // spacing * spacing
+        around = Position(tick_lower=centre - half, tick_upper=centre + half, allocation0=amount0, allocation1=amount1)
+        return answer(query, (around,))
+
+    return decide
+
+
 def answer(query: RebalanceQuery, positions: tuple[Position, ...]) -> bytes:
     """Return an accepting response."""
     return encode(
@@ -81,7 +96,7 @@ def exchange(endpoint: MinerEndpoint, query: RebalanceQuery, decide: Decide, non
         )
     signed = read_signature(
         sign_response(
-            MINER_KEYS[endpoint.hotkey],
+            FOUR_KEYS[endpoint.hotkey],
             path=REBALANCE_PATH,
             request_body=body,
             body=response,

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from support.moves import moves
 from support.services import Watch, closed, soon
 from support.whole_pool import WholePool, read_whole, with_memory
 
 from db.job import Job
-from db.records import Prediction
 from db.store import Store
-from protocol.messages import Position, ShownPosition, parse_query, parse_response
 from protocol.signing import keypair_from_uri
 from protocol.units import Hotkey, RoundId
 from simulator import records
@@ -210,25 +208,6 @@ def one_event_a_block(record: Record) -> Record:
         for n, (event, call) in enumerate(events, start=1)
     )
     return replace(record, blocks=tuple(blocks))
-
-
-def moves(predictions: Sequence[Prediction]) -> Counter[str]:
-    """Count, by miner, the checkpoints after which it was shown other ranges than before: those that it had asked for.
-
-    Both are read from the bytes that went over the wire.
-    """
-    found: Counter[str] = Counter()
-    by_miner = sorted(predictions, key=lambda p: (p.hotkey, p.checkpoint_index))
-    for before, after in pairwise(by_miner):
-        if before.hotkey == after.hotkey:
-            shown = [ranges_of(parse_query(p.request_body).current_positions) for p in (before, after)]
-            asked_for = parse_response(before.response_body or b"").desired_positions or ()
-            found[before.hotkey] += shown[0] != shown[1] and shown[1] <= ranges_of(asked_for) and bool(shown[0])
-    return found
-
-
-def ranges_of(positions: Iterable[Position | ShownPosition]) -> set[tuple[int, int]]:
-    return {(p.tick_lower, p.tick_upper) for p in positions}
 
 
 USDC_WETH = records.load("usdc-weth-005")

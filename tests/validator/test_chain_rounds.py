@@ -27,10 +27,12 @@ from support.chain_service import (
 )
 from support.faulty_proxy import Fault, faulty_proxy
 from support.local_miners import LocalMiners
+from support.moves import moves
 from support.services import running, told
-from support.signed_rounds import MINER_KEYS, keep, narrow
+from support.signed_rounds import FOUR_KEYS, MINER_KEYS, keep, narrow, restless
 
 from db.store import Store
+from protocol.units import RoundId
 from simulator.chain.abi import BURN, MINT, SWAP, topic
 from validator.progress import RoundClosed, RoundOpened, RoundRewound, RoundVoided, Trouble
 
@@ -40,6 +42,20 @@ FIRST, SECOND = MINER_KEYS
 def miners() -> LocalMiners:
     """One moves at the first ask, one keeps."""
     return LocalMiners({FIRST: narrow, SECOND: keep})
+
+
+def rebalancers() -> LocalMiners:
+    """Four that move at every ask."""
+    return LocalMiners({hotkey: restless(width) for hotkey, width in zip(FOUR_KEYS, (1, 3, 10, 40), strict=True)})
+
+
+async def assert_scored_right(store: Store, round_id: str, chain: AnvilPool) -> None:
+    """Recompute a round of the four, hold it against the node, and see that each of them moved in it."""
+    await assert_as_on_chain(store, round_id, chain)
+    moved = moves(await store.predictions_of_round(RoundId(round_id)))
+    assert moved == dict.fromkeys(FOUR_KEYS, 2), "after each of the first two asks every one is elsewhere at the next"
+    scores = await store.scores_of_round(RoundId(round_id))
+    assert [(score.hotkey, score.scored) for score in scores] == [(hotkey, True) for hotkey in sorted(FOUR_KEYS)]
 
 
 @pytest.fixture
@@ -228,14 +244,15 @@ async def test_one_false_log_voids_the_round_by_its_class_and_touches_nobody(
     async with faulty_proxy(chain.anvil.url) as proxy:
         await store.add_job(chain_job(chain.pool))
         world = World(chain, [proxy.url], happens=trade_gently)
-        async with running(store, markets=world, miners=miners()) as run:
-            _, at = await until_closed(run)
+        async with running(store, markets=world, miners=rebalancers()) as run:
+            first, at = await until_closed(run)
             before = await reputations(store)
             proxy.fault = make_fault()
             at = await run.watch.until(voided(f"the base fork diverged from the chain: {kind}"), after=at)
             assert await reputations(store) == before
             after, _ = await until_closed(run, after=at)
-        await assert_as_on_chain(store, after, chain)
+        for scored in (first, after):
+            await assert_scored_right(store, scored, chain)
     [void] = run.watch.of(RoundVoided)
     row = await store.get_round(void.round_id)
     assert row is not None and row.status == "inconclusive" and kind in row.reason
@@ -254,12 +271,13 @@ async def test_a_pool_that_changes_its_fee_voids_the_round_as_a_change_of_fee(st
         await running_chain.ask("anvil_setCode", running_chain.pool, code.replace(f"{3000:064x}", f"{3500:064x}"))
         await trade(running_chain, step)
 
-    async with running(store, markets=world, miners=miners()) as run:
-        _, at = await until_closed(run)
+    async with running(store, markets=world, miners=rebalancers()) as run:
+        first, at = await until_closed(run)
         before = await reputations(store)
         world.happens = another_fee
         at = await run.watch.until(voided("fee_change"), after=at)
         assert await reputations(store) == before
+        await assert_scored_right(store, first, chain)
         await run.watch.until(told("(tokens, fee, spacing)"), after=at)  # no round can open on what is another pool now
 
 
