@@ -101,10 +101,8 @@ def test_a_later_snapshot_tells_every_tick_of_the_opening() -> None:
 
 
 def test_a_snapshot_of_less_gross_than_net_liquidity_before_the_events_contradicts_them() -> None:
-    state = TickState(5, 5, 0, 0)
-    snapshot = replace(
-        records.load("wbtc-weth-03").opening, ticks=((60, state), (120, replace(state, liquidity_net=-5)))
-    )
+    at_60 = TickState(5, 5, 0, 0)
+    snapshot = replace(records.load("wbtc-weth-03").opening, ticks=((0, TickState(2, 2, 0, 0)), (60, at_60)))
     assert InferredLiquidity(60).take_snapshot(snapshot)
     known = InferredLiquidity(60)
     assert known.take(change(0, 60, 2))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from support.faulty_proxy import Fault, Response
+
+from simulator.chain.abi import topic
 
 Json = dict[str, Any]
 
@@ -60,3 +63,27 @@ FAULTS: dict[str, Fault] = {
     "latest far ahead": latest(lambda block: {**block, "number": hex(int(block["number"], 16) + 1000)}),
     "nothing new": stale_by_two,
 }
+
+
+def last_of(kind: str, change: Callable[[Json], list[Json]], *, after: int = 0) -> Fault:
+    """Change the last log of a kind in the first block (above a number) that has one."""
+    is_done = False
+
+    def fault(question: Json, answer: Json) -> Any:
+        nonlocal is_done
+        logs = answer.get("result")
+        if question["method"] != "eth_getLogs" or is_done:
+            return answer
+        at = next((i for i in reversed(range(len(logs))) if logs[i]["topics"][0] == topic(kind)), None)
+        at = None if at is not None and int(logs[at]["blockNumber"], 16) <= after else at
+        if at is None:
+            return answer
+        is_done = True
+        return {**answer, "result": [*logs[:at], *change(logs[at]), *logs[at + 1 :]]}
+
+    return fault
+
+
+def doubled(log: Json) -> list[Json]:
+    """The log, and the same again where the pool has none: next comes a transfer of tokens."""
+    return [log, {**log, "logIndex": hex(int(log["logIndex"], 16) + 1)}]

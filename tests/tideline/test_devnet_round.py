@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from support.chain_faults import Json, doubled, last_of
+from support.faulty_proxy import faulty_proxy
 from support.moves import moves
 from support.services import Watch, closed, soon
 from support.whole_pool import WholePool, read_whole, with_memory
@@ -22,6 +24,8 @@ from protocol.units import Hotkey, RoundId
 from simulator import records
 from simulator.chain.abi import SWAP, read_words, signed, topic
 from simulator.chain.devnet import Devnet, DevnetSettings
+from simulator.chain.endpoints import Endpoints
+from simulator.chain.market import ChainMarket, ChainSettings
 from simulator.chain.rpc import HttpRpc, Request
 from simulator.events import Block, LiquidityEvent, PoolEvent, SwapEvent
 from simulator.market import Market, MarketInfo
@@ -49,6 +53,7 @@ REBALANCERS = (
     DemoMiner("band", "band", (("half_width", "3"), ("edge", "1"))),
     DemoMiner("reluctant", "band", (("half_width", "5"), ("edge", "2"))),
 )
+Through = Callable[[DevnetMarket], Awaitable[None]]
 Landed = tuple[int, int, int, int, int]  # block, log index, price, liquidity, tick
 
 
@@ -61,6 +66,7 @@ class HeldAgainstTheChain:
     compared: int = 0
     landed: list[Landed] = field(default_factory=list)  # where the base fork was after each swap
     on_chain: list[Landed] = field(default_factory=list)  # where the chain's logs say that it ended
+    is_held: bool = True  # else it only lets pass
     _is_open: bool = False
     _last: Block | None = None
 
@@ -114,7 +120,7 @@ class HeldAgainstTheChain:
 
     async def compare(self) -> None:
         """Every word of the pool: slot0, liquidity, both fee growths, the oracle's slot, and all eight of each tick."""
-        if self._last is None:
+        if self._last is None or not self.is_held:
             return
         base = self.runs[-1].engine._base.pool
         assert self.runs[-1].engine.block_number == self._last.number
@@ -159,8 +165,13 @@ class Subnet:
 
 
 @asynccontextmanager
-async def subnet(folder: Path, job: Job, record: Record, start: int, runs: list[RoundRun]) -> AsyncIterator[Subnet]:
-    """Put together what `tideline up` does for two rounds, with the market watched; it begins `start` blocks late."""
+async def subnet(
+    folder: Path, job: Job, record: Record, start: int, runs: list[RoundRun], *, through: Through | None = None
+) -> AsyncIterator[Subnet]:
+    """Put together what `tideline up` does for two rounds, with the market watched; it begins `start` blocks late.
+
+    `through` a proxy the reader sees another chain than is there.
+    """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(f"sqlite:///{folder}/jobs.sqlite3", create=True))
         await store.add_job(job)
@@ -178,10 +189,12 @@ async def subnet(folder: Path, job: Job, record: Record, start: int, runs: list[
             opened = await DevnetMarket.start(
                 record, chain_id=job.chain_id, speed=None, start_block=record.first_block + start
             )
-            markets.append(HeldAgainstTheChain(opened, runs))
+            markets.append(HeldAgainstTheChain(opened, runs, is_held=through is None))
+            if through is not None:
+                await through(opened)
             return markets[-1]
 
-        service = ValidatorService(context, market, soon(max_rounds=2), holder="test")
+        service = ValidatorService(context, market, soon(max_rounds=2 if through is None else 3), holder="test")
         yield Subnet(service, watch, store, markets)
 
 
@@ -247,6 +260,75 @@ async def test_the_base_fork_is_the_devnets_pool_after_every_swap_while_four_min
             result = check(await load(net.store, run.opening.round_id))
             assert [p.is_scored for p in result.participants] == [True] * len(REBALANCERS)
         assert len(moved) == len(REBALANCERS), "each of the four moved, from one set of ranges to another"
+
+
+def change_fee_after(market: DevnetMarket, after: int) -> None:
+    """Change the contract itself once the devnet has made a block: its fee, 500, is a constant in its code."""
+    make = market._make
+
+    async def made() -> None:
+        await make()
+        if market._made == after:
+            rpc, pool = HttpRpc(market.url), market.info.pair_address
+            try:
+                code = await rpc.ask(Request("eth_getCode", (pool, "latest"), str), deadline_s=10)
+                assert f"{500:064x}" in code
+                changed = (pool, code.replace(f"{500:064x}", f"{600:064x}"))
+                await rpc.ask(Request("anvil_setCode", changed, lambda value: value), deadline_s=10)
+            finally:
+                await rpc.close()
+
+    market._make = made  # type: ignore[method-assign] # the devnet's own way of making blocks, watched
+
+
+def swaps_in(block: RecordedBlock) -> int:
+    return sum(isinstance(event, SwapEvent) for event in block.events)
+
+
+LIES: dict[str, tuple[Callable[[Json], list[Json]] | None, str]] = {
+    "a swap that never was": (doubled, "missed_or_foreign_swap"),
+    "a swap too few": (lambda log: [], "missed_or_foreign_swap"),
+    "another fee": (None, "fee_change"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_a_false_event_or_another_fee_on_the_devnet_voids_the_round_and_touches_none_of_four_miners(
+    tmp_path: Path, runs: list[RoundRun], name: str
+) -> None:
+    lie, kind = LIES[name]
+    job = replace(demo_jobs(on_devnet=True)[0], round_duration_seconds=480, checkpoint_interval_blocks=15)
+    middle = USDC_WETH.first_block + 440 + 40 + 20  # of the second round
+    # Of a block without any of the swaps that its bloom announces the reader asks again: it takes one of several.
+    second = next(block.number for block in USDC_WETH.blocks if block.number > middle and swaps_in(block) > 1) - 1
+    async with AsyncExitStack() as stack:
+
+        async def through(opened: DevnetMarket) -> None:
+            if lie is None:
+                if len(runs) < 2:  # the devnet that follows keeps its fee
+                    change_fee_after(opened, second)
+                return
+            proxy = await stack.enter_async_context(faulty_proxy(opened.url))
+            proxy.fault = last_of(SWAP, lie, after=second)
+            endpoints = Endpoints.over_http([proxy.url], chain_id=job.chain_id)
+            stack.push_async_callback(endpoints.close)
+            reading = ChainSettings(block_time_s=USDC_WETH.info.block_time_s)
+            chain = await ChainMarket.connect(endpoints, opened.info.pair_address, reading)
+            opened._running = replace(opened._running, chain=chain)
+
+        net = await stack.enter_async_context(subnet(tmp_path, job, USDC_WETH, 440, runs, through=through))
+        async with asyncio.timeout(60):
+            await net.service.run(asyncio.Event())
+        first, voided, *others = [run.opening.round_id for run in runs]
+        [void] = net.watch.of(RoundVoided)
+        assert (void.round_id, void.reason.split(": ")[1].split(" ")[0]) == (voided, kind)
+        assert await net.store.scores_of_round(RoundId(voided)) == []
+        scored = [first, *others]
+        for round_id in scored:
+            result = check(await load(net.store, round_id))
+            assert [p.is_scored for p in result.participants] == [True] * len(REBALANCERS)
+        known = {m.evaluation_rounds for m in await net.store.reputations(job.job_id)}
+        assert known == {len(scored)}, "what was voided counts for nobody"
 
 
 async def test_the_demonstrations_pools_are_where_its_jobs_say() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.anvil_pool import AnvilPool
-from support.chain_faults import FAULTS, Json, only, result
+from support.chain_faults import FAULTS, Json, doubled, last_of, only, result
 from support.chain_service import (
     LENGTH,
     UNIT,
@@ -33,7 +33,7 @@ from support.signed_rounds import FOUR_KEYS, MINER_KEYS, keep, narrow, restless
 
 from db.store import Store
 from protocol.units import RoundId
-from simulator.chain.abi import BURN, MINT, SWAP, topic
+from simulator.chain.abi import BURN, MINT, SWAP
 from validator.progress import RoundClosed, RoundOpened, RoundRewound, RoundVoided, Trouble
 
 FIRST, SECOND = MINER_KEYS
@@ -193,31 +193,8 @@ async def test_two_of_three_nodes_outvote_a_liar_in_every_round(store: Store, ch
 # ---- what the tripwire is for
 
 
-def last_of(kind: str, change: Callable[[Json], list[Json]]) -> Fault:
-    """Change the last log of a kind in the first block that has one."""
-    is_done = False
-
-    def fault(question: Json, answer: Json) -> Any:
-        nonlocal is_done
-        logs = answer.get("result")
-        if question["method"] != "eth_getLogs" or is_done:
-            return answer
-        at = next((i for i in reversed(range(len(logs))) if logs[i]["topics"][0] == topic(kind)), None)
-        if at is None:
-            return answer
-        is_done = True
-        return {**answer, "result": [*logs[:at], *change(logs[at]), *logs[at + 1 :]]}
-
-    return fault
-
-
 def drops_a_swap(question: Json, answer: Json) -> Any:
     return only("eth_getLogs", result(lambda logs: logs[1:]))(question, answer)
-
-
-def doubled(log: Json) -> list[Json]:
-    """The log, and the same again where the pool has none: next comes a transfer of tokens."""
-    return [log, {**log, "logIndex": hex(int(log["logIndex"], 16) + 1)}]
 
 
 def a_little_more_paid(log: Json) -> list[Json]:
