@@ -18,6 +18,8 @@ from protocol.errors import ConfigError
 _FETCH_DEADLINE_S = 300
 _SOON = ("--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000")  # without a network this is said at once
 
+_NO_REASON = ("npm warn", "npm error code", "npm error errno", "npm error syscall")
+
 
 @dataclass(frozen=True, slots=True)
 class NpmPackage:
@@ -82,7 +84,7 @@ def npm_command() -> list[str]:
 
 
 def _fetch(package: NpmPackage, path: Path) -> None:
-    command = [*npm_command(), "pack", "--silent", "--ignore-scripts", *_SOON, str(package)]
+    command = [*npm_command(), "pack", "--loglevel=error", "--ignore-scripts", *_SOON, str(package)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
@@ -90,7 +92,7 @@ def _fetch(package: NpmPackage, path: Path) -> None:
                 command, cwd=scratch, capture_output=True, text=True, check=False, timeout=_FETCH_DEADLINE_S
             )
             if done.returncode != 0:
-                raise ConfigError(f"npm cannot fetch {package}: {_last_line(done.stderr or done.stdout)}")
+                raise ConfigError(f"npm cannot fetch {package}: {_reason(done.stderr or done.stdout)}")
             fetched = Path(scratch) / package.filename
             if _digest(fetched) != package.sha512_base64:
                 raise ConfigError(f"npm fetched another {package} than the pinned one; check the registry npm uses")
@@ -106,6 +108,8 @@ def _digest(path: Path) -> str:
     return base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason"
+def _reason(text: str) -> str:
+    """Return the first line of npm's that is no number of its own and no warning; what follows is advice."""
+    lines = (line.strip() for line in text.splitlines())
+    said = [line.removeprefix("npm error ") for line in lines if line and not line.startswith(_NO_REASON)]
+    return said[0] if said else "it gave no reason"

@@ -72,6 +72,16 @@ def test_no_npm_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         npm.archive(artifacts.CANONICAL_WETH)
 
 
+def test_why_npm_cannot_fetch_is_its_own_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    with pytest.raises(
+        ConfigError, match=r"^npm cannot fetch canonical-weth@1\.4\.0: .*127\.0\.0\.1:9.*failed"
+    ) as said:
+        npm.archive(artifacts.CANONICAL_WETH)
+    assert "\n" not in str(said.value)
+
+
 def test_the_npm_client_may_come_from_pypi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
