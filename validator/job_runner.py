@@ -308,10 +308,12 @@ class JobRunner:
 
         Raises the error itself where no round could be opened on what the market is and holds.
         """
-        _log.error("job %s: %s", job.job_id, error)
+        is_known = period is None and str(error) in self._told
+        if not is_known:
+            _log.error("job %s: %s", job.job_id, error)
         if period is None and isinstance(error, SimulationError):
             raise error  # what was learnt when the market was opened may be wrong: the supervisor opens it anew
-        if period is None and str(error) not in self._told:
+        if period is None and not is_known:
             self._told.add(str(error))
             self._context.observe(Trouble(f"job {job.job_id} can open no round and tries again: {error}"))
         for run in period.runs if period is not None else ():
