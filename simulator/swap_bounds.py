@@ -63,11 +63,8 @@ def can_reach(pool: AnyPool, event: SwapEvent, is_known: Callable[[int], bool]) 
     if not rates:
         return abs(paid) <= slack_in and abs(received) <= slack_out
     most_in, least_in = (Fraction((paid + s) * (PIPS - pool.fee_pips), PIPS) for s in (slack_in, -slack_in))
-    return (
-        most_in >= 0
-        and received + slack_out >= max(least_in, Fraction(0)) * min(rates)
-        and received - slack_out <= most_in * max(rates)
-    )
+    least_out, most_out = max(least_in, Fraction(0)) * min(rates), most_in * max(rates)
+    return least_out - slack_out <= received <= most_out + slack_out
 
 
 def _way(pool: AnyPool, event: SwapEvent, is_known: Callable[[int], bool], *, zero_for_one: bool) -> Iterator[_Stretch]:

@@ -84,6 +84,7 @@ async def test_the_command_compares_with_the_nodes_that_it_is_given(chain: Anvil
     code, out, _ = await run("--rpc", chain.anvil.url)
     assert (code, json.loads(out)["pools"][0]["gap"]["kind"]) == (1, "another_log_on_the_chain")
     assert await run("--rpc", "nonsense") == (2, "", "tideline: --rpc number 1 is not an http:// or https:// URL\n")
+    assert (await run("--quorum", "2"))[0] == 2
     await execute(url, "UPDATE pool_events_database SET chain_id = 5")
     for table in ("pools", "coverage"):
         await execute(url, f"UPDATE {table} SET chain_id = 5")

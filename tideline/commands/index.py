@@ -146,6 +146,8 @@ def check_command(
         _check_address(pool)
     if urls:
         check_urls(urls)
+    elif quorum > 1:
+        raise ConfigError("--quorum is about RPCs that must agree; name them with --rpc")
     checks = asyncio.run(_check(database_url, pool, urls, quorum))
     click.echo(json.dumps({"whole": all(c.gap is None for c in checks), "pools": [_json(c) for c in checks]}))
     context.exit(1 if any(c.gap is not None for c in checks) else 0)
