@@ -6,7 +6,7 @@ was there before them (`simulator.inferred_liquidity`), then to replay them on i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from db.pool_events.records import BlockRange
@@ -44,7 +44,7 @@ class PoolCheck:
         return (swaps - self.swaps_unchecked) * 10_000 // swaps / 100 if swaps else None
 
 
-async def check_pool(store: PoolEventsStore, pool: str, on_progress: Callable[[int], None] | None = None) -> PoolCheck:
+async def check_pool(store: PoolEventsStore, pool: str) -> PoolCheck:
     """Look at every indexed block of a pool and stop at the first gap of each unbroken range; the earliest is told."""
     ranges = await store.coverage(pool)
     check = PoolCheck(pool, tuple(ranges))
@@ -54,7 +54,7 @@ async def check_pool(store: PoolEventsStore, pool: str, on_progress: Callable[[i
     kinds = {row.pool: row for row in await store.pools()}
     for within in ranges:
         replay = RangeReplay(kinds[pool], store.chain_id, snapshots, check.verified)
-        found = await _Range(check, replay, store, within).look(on_progress)
+        found = await _Range(check, replay, store, within).look()
         if found is not None and (check.gap is None or found.block < check.gap.block):
             check.gap = found
     return check
@@ -69,7 +69,7 @@ class _Range:
         self._store = store
         self._within = within
 
-    async def look(self, on_progress: Callable[[int], None] | None) -> Gap | None:
+    async def look(self) -> Gap | None:
         opening = self._replay.snapshots.get(self._within.first - 1)
         if opening is not None:
             self._replay.start(opening)
@@ -82,8 +82,6 @@ class _Range:
             if gap is not None:
                 return gap
             parent_hash = history.blocks[-1].block_hash
-            if on_progress is not None:
-                on_progress(self._check.blocks)
         return None
 
     async def _learn(self) -> None:

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from simulator.market import MarketInfo
 from tideline.indexer import Delayed, Fact, Indexed, Rewound, Unseen
 
 PROGRESS_S = 10.0
@@ -111,9 +110,9 @@ class Bar:
         self._progress.stop()
 
 
-def make_progress(info: MarketInfo, out: TextIO) -> Progress:
+def make_progress(symbol0: str, symbol1: str, out: TextIO) -> Progress:
     """Return what suits where progress is written to."""
-    name = f"{info.token0.symbol}/{info.token1.symbol}"
+    name = f"{symbol0}/{symbol1}"
     return Bar(name, out) if out.isatty() else Lines(name, out)
 
 

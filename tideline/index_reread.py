@@ -12,19 +12,19 @@ from db.pool_events.store import PoolEventsStore
 from simulator.chain.history import PoolHistory
 from tideline.index_check import PoolCheck
 from tideline.index_replay import Gap
-from tideline.indexer import rows_of
+from tideline.indexer import Fact, Indexed, rows_of
 
 Row = TypeVar("Row", BlockRow, EventRow)
 
 
 async def reread(
-    store: PoolEventsStore, history: PoolHistory, check: PoolCheck, on_progress: Callable[[int], None] | None = None
+    store: PoolEventsStore, history: PoolHistory, check: PoolCheck, report: Callable[[Fact], None]
 ) -> None:
     """Read every covered block of a pool from the chain again; the first difference becomes the check's gap, unless
     that lies before. Raises ChainError where the chain cannot be read.
     """
     for within in check.ranges:
-        gap = await _reread_range(store, history, check, within, on_progress)
+        gap = await _reread_range(store, history, check, within, report)
         if gap is not None and (check.gap is None or gap.block <= check.gap.block):
             check.gap = gap
 
@@ -34,11 +34,13 @@ async def _reread_range(
     history: PoolHistory,
     check: PoolCheck,
     within: BlockRange,
-    on_progress: Callable[[int], None] | None,
+    report: Callable[[Fact], None],
 ) -> Gap | None:
     at = within.first
     while at <= within.last:
         blocks, events = rows_of(await history.read(at, within.last))
+        left = sum(r.last - r.first + 1 for r in check.ranges) - check.blocks_reread - len(blocks)
+        report(Indexed(BlockRange(at, blocks[-1].number), len(events), left))
         stored = await store.history(check.pool, BlockRange(at, blocks[-1].number), tuple(EVENT_TABLES))
         block = _first_difference(stored.blocks, blocks)
         if block is not None:
@@ -48,8 +50,6 @@ async def _reread_range(
             return Gap("another_log_on_the_chain", event.block_number, event.log_index)
         check.blocks_reread += len(blocks)
         check.logs_reread += len(events)
-        if on_progress is not None:
-            on_progress(check.blocks_reread)
         at = blocks[-1].number + 1
     return None
 

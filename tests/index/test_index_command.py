@@ -9,7 +9,6 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -207,9 +206,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
 
 
 def test_a_terminal_gets_a_bar(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    info: Any = type("Info", (), {"token0": type("T", (), {"symbol": "A"}), "token1": type("T", (), {"symbol": "B"})})
-    assert isinstance(make_progress(info, io.StringIO()), Lines)
-    bar = make_progress(info, terminal)
+    assert isinstance(make_progress("A", "B", io.StringIO()), Lines)
+    bar = make_progress("A", "B", terminal)
     assert isinstance(bar, Bar)
     with bar:
         for fact in FACTS:

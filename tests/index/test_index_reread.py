@@ -17,6 +17,7 @@ from simulator.chain.history import PoolHistory
 from tideline.index_check import PoolCheck, check_pool
 from tideline.index_replay import Gap
 from tideline.index_reread import reread
+from tideline.indexer import Fact, Indexed
 
 
 async def check(chain: AnvilPool, url: str) -> tuple[Gap | None, PoolCheck]:
@@ -25,7 +26,9 @@ async def check(chain: AnvilPool, url: str) -> tuple[Gap | None, PoolCheck]:
         found = await check_pool(store, chain.pool)
         alone = found.gap
         endpoints = Endpoints({"node": chain.rpc}, chain_id=CHAIN_ID)
-        await reread(store, PoolHistory(endpoints, chain.pool, deadline_s=10, most_blocks=5), found)
+        facts = list[Fact]()
+        await reread(store, PoolHistory(endpoints, chain.pool, deadline_s=10, most_blocks=5), found, facts.append)
+        assert sum(fact.events for fact in facts if isinstance(fact, Indexed)) >= found.logs_reread
         return alone, found
 
 
@@ -81,8 +84,9 @@ async def test_the_command_compares_with_the_nodes_that_it_is_given(chain: Anvil
     await execute(url, "UPDATE collects SET recipient = owner")
     code, out, _ = await run()
     assert (code, json.loads(out)["pools"][0]["blocks_reread"]) == (0, 0)
-    code, out, _ = await run("--rpc", chain.anvil.url)
+    code, out, err = await run("--rpc", chain.anvil.url)
     assert (code, json.loads(out)["pools"][0]["gap"]["kind"]) == (1, "another_log_on_the_chain")
+    assert err.splitlines()[-1].startswith("WETH/WETH  read again: block ")
     assert await run("--rpc", "nonsense") == (2, "", "tideline: --rpc number 1 is not an http:// or https:// URL\n")
     assert (await run("--quorum", "2"))[0] == 2
     await execute(url, "UPDATE pool_events_database SET chain_id = 5")

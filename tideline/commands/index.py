@@ -203,7 +203,7 @@ async def _index(
                 raise ConfigError(f"{name} {number} lies after the head of the chain, {head}")
         async with await PoolEventsStore.create(database_url, chain_id=endpoints.chain_id) as store:
             last = None if follow else head if to_block is None else to_block
-            with make_progress(info, sys.stderr) as progress:
+            with make_progress(info.token0.symbol, info.token1.symbol, sys.stderr) as progress:
                 indexer = Indexer(endpoints, store, info, progress.take, lens=_lens(), most_blocks=most_blocks)
                 work = indexer.follow(from_block) if last is None else indexer.fill(from_block, last)
                 is_done = await until_stopped(asyncio.ensure_future(work))
@@ -223,7 +223,7 @@ def _lens() -> str | None:
 async def _check(database_url: str, pool: str | None, urls: Sequence[str], quorum: int) -> list[PoolCheck]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await PoolEventsStore.open(database_url))
-        pools = [row.pool for row in await store.pools() if pool is None or row.pool == pool.lower()]
+        pools = [row for row in await store.pools() if pool is None or row.pool == pool.lower()]
         if not pools:
             raise ConfigError(f"pool {pool} is not in this database" if pool else "no pool is in this database yet")
         endpoints = await _endpoints(urls, quorum) if urls else None
@@ -233,9 +233,12 @@ async def _check(database_url: str, pool: str | None, urls: Sequence[str], quoru
                 raise ConfigError(f"the database holds chain {store.chain_id}, the RPC is on {endpoints.chain_id}")
         checks = []
         for one in pools:
-            check = await check_pool(store, one)
+            check = await check_pool(store, one.pool)
             if endpoints is not None:
-                await reread(store, PoolHistory(endpoints, one, deadline_s=_DEADLINE_S), check)
+                history = PoolHistory(endpoints, one.pool, deadline_s=_DEADLINE_S)
+                with make_progress(one.symbol0, one.symbol1, sys.stderr) as progress:
+                    await reread(store, history, check, progress.take)
+                    progress.end("read again")
             checks.append(check)
     return checks
 
