@@ -36,7 +36,10 @@ UNFINISHED: tuple[Phase, ...] = ("planned", "simulated", *IN_FLIGHT, "confirmed"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an intent asks of the chain. `execution_id` names the intent; `deadline` is in seconds of chain time."""
+    """What an intent asks of the chain. `execution_id` names the intent; `deadline` is in seconds of chain time.
+
+    `to` is empty where the data is the code of a contract to be made.
+    """
 
     execution_id: str
     chain_id: int

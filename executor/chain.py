@@ -10,12 +10,15 @@ from db.transaction import Attempt, Call, Receipt
 from executor.send_errors import SendVerdict, classify
 from executor.steps import Sight
 from protocol.errors import ChainError
-from simulator.chain.abi import read_quantity
+from simulator.chain.abi import keccak256, read_quantity, read_words, selector, words
 from simulator.chain.rpc import BadAnswer, Refused, Request, Rpc
 
 T = TypeVar("T")
 
 _HASHES_ONLY = False  # of a block's transactions
+_GAS_PRICE_ORACLE = "0x420000000000000000000000000000000000000f"  # what rollups of the OP stack put there
+_L1_FEE = "getL1Fee(bytes)"
+_ENVELOPE_BYTES = 160  # of a transaction beside its data, signature included; as random as a signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,31 @@ class TransactionChain:
         tip = await self._ask("eth_maxPriorityFeePerGas", read=read_quantity)
         return Prices(head.base_fee_wei, tip)
 
-    async def nonce(self, sender: str) -> int:
-        """Return how many transactions of an address the head has seen."""
-        found: int = await self._ask("eth_getTransactionCount", sender, "latest", read=read_quantity)
+    async def nonce(self, sender: str, *, block: str = "latest") -> int:
+        """Return how many transactions of an address the head has seen; with `pending`, those on their way as well."""
+        found: int = await self._ask("eth_getTransactionCount", sender, block, read=read_quantity)
         return found
+
+    async def balance(self, account: str) -> int:
+        """Return what an account can pay for gas with, in wei."""
+        found: int = await self._ask("eth_getBalance", account, "latest", read=read_quantity)
+        return found
+
+    async def data_fee(self, data: str) -> int:
+        """Return what a rollup asks, in wei, for writing a transaction with this call data to its base chain; 0 on a
+        chain that is none. What surrounds the data is taken as incompressible: never less than the real one.
+        """
+        envelope = b"".join(keccak256(bytes([n])) for n in range(_ENVELOPE_BYTES // 32))
+        content = envelope + bytes.fromhex(data.removeprefix("0x"))
+        padded = content.ljust(-(-len(content) // 32) * 32, b"\0")
+        form = {"to": _GAS_PRICE_ORACLE, "data": "0x" + (selector(_L1_FEE) + words(32, len(content)) + padded).hex()}
+        answer: list[int] = await self._ask("eth_call", form, "latest", read=read_words)
+        return answer[0] if answer else 0  # nothing answers where there is no such contract
 
     async def simulate(self, call: Call) -> Simulated | Reverted:
         """Carry a call out at the head, on a node and nowhere else."""
         head = await self._head()
-        form = {"from": call.sender, "to": call.to, "data": call.data}
+        form = {"from": call.sender, "data": call.data} | ({"to": call.to} if call.to else {})
         try:
             await self._ask("eth_call", form, hex(head.number), read=_read_text)
             gas = await self._ask("eth_estimateGas", form, hex(head.number), read=read_quantity)

@@ -192,10 +192,10 @@ class ExecutorService:
         if isinstance(prepared, Refused):
             return prepared
         stage = Stage(self._desk.keeper, intent.vault, reader.info)
-        found = await rehearse(self._desk.endpoints, header, stage, prepared.step, deadline_s=_REHEARSAL_S)
+        found = await rehearse(self._desk.endpoints, header, stage, [prepared.step], deadline_s=_REHEARSAL_S)
         if isinstance(found, Refused):
             return found
-        apart = difference(prepared.predicted, found)
+        apart = difference(prepared.predicted, found.standing)
         if apart is not None:
             return Refused(f"the node and the simulator differ: {apart}")
         return reading, prepared

@@ -72,8 +72,18 @@ class Transactor:
         """Return what has not ended, in the order in which it must be brought to its end."""
         return await self._store.unfinished_transactions(self._chain_id, self._signer.address)
 
-    async def run(self, execution_id: str, check: Checker, *, now: Callable[[], int], clock: Clock) -> Transaction:
-        """Step until the transaction has ended. A chain that does not answer is asked again."""
+    async def run(
+        self,
+        execution_id: str,
+        check: Checker,
+        *,
+        now: Callable[[], int],
+        clock: Clock,
+        tell: Callable[[Transaction], None] = lambda _: None,
+    ) -> Transaction:
+        """Step until the transaction has ended, and tell what it is after each. A chain that does not answer is asked
+        again.
+        """
         while True:
             before = await self._read(execution_id)
             try:
@@ -82,6 +92,7 @@ class Transactor:
                 if not error.retryable:
                     raise
                 after = before
+            tell(after)
             if _has_ended(after):
                 return after
             if after == before:
