@@ -16,6 +16,7 @@ from simulator.chain.compiler import compiled
 from simulator.market import MarketInfo
 
 _REHEARSE = "rehearse(address,address,address,address,bytes)"
+_PLANS_FAULTS = ("too narrow", "too far", "too many positions", "loss")  # the vault's words; a daily loss is one, too
 _HEAD_WORDS = 4  # of the answer: both idle balances, the price, where the list begins
 
 
@@ -44,7 +45,8 @@ async def rehearse(node: rpc.Rpc, header: Header, stage: Stage, step: Step, *, d
     try:
         return await node.ask(request, deadline_s=deadline_s)
     except rpc.Refused as refusal:
-        return Refused(f"the node refuses the call: {refusal.message}")
+        is_plans = refusal.message.endswith(_PLANS_FAULTS)
+        return Refused(f"the node refuses the call: {refusal.message}", is_plans)
 
 
 def _data(stage: Stage, data: bytes) -> bytes:
