@@ -78,14 +78,14 @@ def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:
     if s.mean_tick is None:
         return Refused(f"the pool does not remember its price of {limits.twap_s} s ago")
     turnover, loss = s.daily_turnover_ppm + s.turnover_ppm, s.daily_loss_ppm + s.loss_ppm
-    for name, value, most in (
-        ("ticks between price and mean", abs(s.tick - s.mean_tick), limits.max_deviation_ticks),
-        ("ppm between price and external price", _apart_ppm(s), limits.max_external_ppm),
-        ("ppm of turnover in a day", turnover, limits.max_daily_turnover_ppm),
-        ("ppm of loss in a day", loss, limits.max_daily_loss_ppm),
+    for name, value, most, is_plans in (
+        ("ticks between price and mean", abs(s.tick - s.mean_tick), limits.max_deviation_ticks, False),
+        ("ppm between price and external price", _apart_ppm(s), limits.max_external_ppm, False),
+        ("ppm of turnover in a day", turnover, limits.max_daily_turnover_ppm, True),
+        ("ppm of loss in a day", loss, limits.max_daily_loss_ppm, True),
     ):
         if value > most:
-            return Refused(f"{value} {name}, at most {most}")
+            return Refused(f"{value} {name}, at most {most}", is_plans)
     return Allowed()
 
 

@@ -17,6 +17,7 @@ from simulator.chain.compiler import compiled
 from simulator.market import MarketInfo
 
 _REHEARSE = "rehearse(address,address,address,address,address,(address,bytes)[])"
+_PLANS_FAULTS = ("too narrow", "too far", "too many positions", "loss")  # the vault's words; a daily loss is one, too
 _HEAD_WORDS = 6  # of the answer: idle balances, the caller's, the price, where the list begins
 
 
@@ -58,7 +59,8 @@ async def rehearse(
     try:
         return await node.ask(request, deadline_s=deadline_s)
     except rpc.Refused as refusal:
-        return Refused(f"the node refuses the call: {refusal.message}")
+        is_plans = refusal.message.endswith(_PLANS_FAULTS)
+        return Refused(f"the node refuses the call: {refusal.message}", is_plans)
 
 
 def _data(stage: Stage, steps: Sequence[Step]) -> bytes:

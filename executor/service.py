@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from db.records import Execution
+from db.records import REJECTED, Execution
 from db.store import Store
 from db.transaction import Transaction
 from executor.guards import Refused
@@ -154,15 +154,27 @@ class ExecutorService:
         if prepared is None:
             return False
         if isinstance(prepared, Refused):
-            return await self._refuse(intent, prepared.reason)
+            return await self._refuse(intent, prepared)
         reading, call = prepared
         desk = self._desk
         if desk.transactor is None:
             return self._say(intent.execution_id, DryRun(intent.execution_id, call))
         data, amounts = "0x" + call.step.data.hex(), predicted_amounts(call, reading.header)
-        await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=call.deadline_s, amounts=amounts)
+        deadline = call.deadline_s
+        try:
+            await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=deadline, amounts=amounts)
+        except StoreError as error:
+            if not await self._is_withdrawn(intent.execution_id):
+                raise
+            desk.observe(Refusal(intent.execution_id, error.message))
+            return True
         desk.observe(Submitted(intent.execution_id, call))
         return True
+
+    async def _is_withdrawn(self, execution_id: str) -> bool:
+        """Whether the validator has taken an intent back before anything was signed for it."""
+        intent = await self._desk.store.get_execution(execution_id)
+        return intent is None or intent.status == "expired"
 
     async def _prepare(self, intent: Execution) -> tuple[VaultReading, Prepared] | Refused | None:
         """Return the call on the state of one block, on which simulator and node agree; None before its time."""
@@ -200,11 +212,14 @@ class ExecutorService:
             return Refused(f"the node and the simulator differ: {apart}")
         return reading, prepared
 
-    async def _refuse(self, intent: Execution, reason: str) -> bool:
+    async def _refuse(self, intent: Execution, refused: Refused) -> bool:
+        refusal = Refusal(intent.execution_id, refused.reason)
         if self._desk.transactor is None:
-            return self._say(intent.execution_id, Refusal(intent.execution_id, reason))
-        await self._desk.store.update_execution(intent.execution_id, {"status": "refused", "guard": reason})
-        self._desk.observe(Refusal(intent.execution_id, reason))
+            return self._say(intent.execution_id, refusal)
+        status = REJECTED if refused.is_plans else "refused"
+        if not await self._is_withdrawn(intent.execution_id):
+            await self._desk.store.update_execution(intent.execution_id, {"status": status, "guard": refused.reason})
+        self._desk.observe(refusal)
         return True
 
     async def _finish(self, transactor: Transactor, transaction: Transaction) -> bool:
@@ -214,6 +229,8 @@ class ExecutorService:
             ended = await transactor.run(execution_id, self._check, now=desk.now, clock=desk.clock)
         except StoreError:
             halt = await desk.store.read_halt()
+            if await self._is_withdrawn(execution_id):
+                return True
             if not halt.is_set:
                 raise
             return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed

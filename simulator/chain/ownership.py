@@ -32,13 +32,14 @@ async def own_events(
     """Return the log indices of a block's events that are the vault's own.
 
     The vault is the owner of the liquidity, or sender or recipient of the swap; or a position manager is the owner, and
-    the vault owned that position at the end of the block or of the one before. Raises ChainError when it cannot be
+    the vault owned that position at the end of the block or of the one before. What others mint in its name is theirs
+    to give, and other people's liquidity on every fork. Raises ChainError when it cannot be
     read, Divergence (unknown_owner) when the position manager did not say which position it changed.
     """
     if vault is None:
         return ()
     owner, manager = vault.owner.lower(), (vault.manager or "").lower()
-    own = {log.event.log_index for log in logs if owner in log.parties}
+    own = {log.event.log_index for log in logs if owner in log.parties and not _is_gift(log)}
     through = [
         log.event
         for log in logs
@@ -51,6 +52,10 @@ async def own_events(
             if owner in await _owners(rpc, manager, token_id, header, deadline_s):
                 own.add(event.log_index)
     return tuple(sorted(own))
+
+
+def _is_gift(log: PoolLog) -> bool:
+    return isinstance(log.event, LiquidityEvent) and len(log.parties) > 1
 
 
 def _managed(log: dict[str, Any]) -> _Managed | None:
