@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -255,11 +255,11 @@ class Store:
 
     # The executor's transactions
 
-    async def plan_transaction(self, call: Call, *, amounts: str | None = None) -> Transaction:
-        """Write a call, with the amounts predicted of its intent; the same again returns what is there, another call
-        for its intent is a StoreError.
+    async def plan_transactions(self, calls: Sequence[Call], *, amounts: str | None = None) -> list[Transaction]:
+        """Write an intent's calls, with the amounts predicted of it; the same again returns what is there, others for
+        the same intent are a StoreError.
         """
-        return await self._write(transactions.plan, call, amounts=amounts, now=self._clock())
+        return await self._write(transactions.plan, calls, amounts=amounts, now=self._clock())
 
     async def get_transaction(self, execution_id: str) -> Transaction | None:
         """Return an intent's transaction, or None."""

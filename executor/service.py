@@ -20,7 +20,7 @@ from executor.reading import VaultReader, VaultReading
 from executor.reconcile import predicted_amounts, read_amounts, realised_amounts, unread_amounts
 from executor.rehearsal import Stage, rehearse
 from executor.standing import difference, standing_of
-from executor.transactor import Transactor
+from executor.transactor import Ordered, Transactor
 from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
 from simulator.chain.endpoints import Endpoints
 from simulator.plan import Plan
@@ -159,10 +159,10 @@ class ExecutorService:
         desk = self._desk
         if desk.transactor is None:
             return self._say(intent.execution_id, DryRun(intent.execution_id, call))
-        data, amounts = "0x" + call.step.data.hex(), predicted_amounts(call, reading.header)
-        deadline = call.deadline_s
+        amounts = predicted_amounts(call, reading.header)
+        calls = [Ordered(call.step.to, "0x" + call.step.data.hex(), call.deadline_s)]
         try:
-            await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=deadline, amounts=amounts)
+            await desk.transactor.submit(intent.execution_id, calls, amounts=amounts)
         except StoreError as error:
             if not await self._is_withdrawn(intent.execution_id):
                 raise

@@ -16,7 +16,7 @@ from executor.fees import FeePolicy, Fees, suggest
 from executor.guards import Refused
 from executor.keys import Signer
 from executor.rehearsal import Rehearsed, Stage, rehearse
-from executor.transactor import Settings, Transactor
+from executor.transactor import Ordered, Settings, Transactor
 from executor.vault_facts import VaultFacts
 from protocol.errors import ChainError, ConfigError
 from simulator.chain import rpc
@@ -192,7 +192,7 @@ async def carry_out(
         transactor = await Transactor.open(store, chain, signer, chain_id=chain_id, holder="owner", settings=settings)
         for number, errand in enumerate(errands):
             data, name = "0x" + errand.step.data.hex(), f"{number} {errand.name}"
-            await transactor.submit(name, errand.step.to, data, deadline=deadline)
+            await transactor.submit(name, [Ordered(errand.step.to, data, deadline)])
             ended = await transactor.run(
                 name, _nothing_to_check, now=lambda: int(time.time()), clock=RealClock(), tell=_teller(errand, tell)
             )

@@ -23,8 +23,8 @@ from executor.chain import TransactionChain
 from executor.fees import FeePolicy
 from executor.send_errors import SendVerdict
 from executor.steps import Patience
-from executor.transactor import Settings, Transactor
-from simulator.chain.rpc import HttpRpc
+from executor.transactor import Ordered, Settings, Transactor
+from simulator.chain.endpoints import Endpoints
 from simulator.recorded import RealClock
 
 SETTINGS = Settings(FeePolicy(max_fee_wei=10**12), Patience(confirmations=3), poll_s=0.02, lease_s=0)
@@ -87,16 +87,16 @@ async def reconciled(transaction: Transaction) -> str:
 
 
 async def main(url: str, database: str, deadline: int, point: str, kind: type[Transactor]) -> None:
-    deadly, rpc = Deadly(point), HttpRpc(url)
+    deadly, nodes = Deadly(point), Endpoints.over_http([url], chain_id=CHAIN_ID)
     store = await DeadlyStore.open(database, create=True)
-    chain = DeadlyChain(rpc)
+    chain = DeadlyChain(nodes)
     store.deadly = chain.deadly = deadly
     transactor = await kind.open(store, chain, SIGNER, chain_id=CHAIN_ID, holder=f"{os.getpid()}", settings=SETTINGS)
-    await transactor.submit("e1", COUNTER, "0x", deadline=deadline)
+    await transactor.submit("e1", [Ordered(COUNTER, "0x", deadline)])
     for transaction in await transactor.unfinished():
         await transactor.run(transaction.call.execution_id, reconciled, now=lambda: int(time.time()), clock=RealClock())
     await store.close()
-    await rpc.close()
+    await nodes.close()
 
 
 if __name__ == "__main__":
