@@ -15,10 +15,13 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
-    """An operator's bounds. `max_fee_wei` is never exceeded, whatever the chain asks."""
+    """An operator's bounds. `max_fee_wei` a unit of gas is never exceeded, whatever the chain asks, nor `max_cost_wei` in
+    all by a plan's transaction, where that is given.
+    """
 
     max_fee_wei: int
     min_tip_wei: int = 1_000_000
+    max_cost_wei: int | None = None
     replacement_permille: int = 1125  # nodes want a tenth more on both prices; some compare with >
 
 

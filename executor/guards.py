@@ -45,10 +45,13 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The plan must not be carried out. `is_plans` says that the plan itself is at fault, not the world or ourselves."""
+    """The plan must not be carried out. `is_plans` says that the plan itself is at fault, not the world or ourselves;
+    `is_passing` that it may be allowed soon.
+    """
 
     reason: str
     is_plans: bool = False
+    is_passing: bool = False
 
 
 Verdict: TypeAlias = Allowed | Refused

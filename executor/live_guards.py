@@ -11,7 +11,9 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
-    """An operator's bounds. Shares are parts per million of the vault's worth; `vaults` are in lower case."""
+    """An operator's bounds. Shares are parts per million of the vault's worth; `vaults` are in lower case. `cooldown_s`
+    is for vaults that set their keeper none.
+    """
 
     vaults: frozenset[str]
     max_age_blocks: int = 30
@@ -20,6 +22,7 @@ class LiveLimits:
     max_external_ppm: int = 10_000
     max_daily_turnover_ppm: int = 3_000_000
     max_daily_loss_ppm: int = 5_000
+    cooldown_s: int = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,18 @@ def check_age(age_blocks: int, limits: LiveLimits) -> Verdict:
     if age_blocks <= limits.max_age_blocks:
         return Allowed()
     return Refused(f"the decision is {age_blocks} blocks old, at most {limits.max_age_blocks}")
+
+
+def check_rest(rested_s: int, limits: LiveLimits) -> Verdict:
+    """Judge whether a vault has rested since its last plan.
+
+    Parameters: rested_s  since then
+    Returns:    Allowed, or Refused for now
+    Source:     execution reference §12: a vault without a cooldown of its own
+    """
+    if rested_s >= limits.cooldown_s:
+        return Allowed()
+    return Refused(f"the vault rests for {limits.cooldown_s - rested_s} s more", is_passing=True)
 
 
 def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:

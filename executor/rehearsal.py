@@ -18,6 +18,7 @@ from simulator.market import MarketInfo
 
 _REHEARSE = "rehearse(address,address,address,address,address,(address,bytes)[])"
 _PLANS_FAULTS = ("too narrow", "too far", "too many positions", "loss")  # the vault's words; a daily loss is one, too
+_PASSING = ("cooldown", "paused")
 _HEAD_WORDS = 6  # of the answer: idle balances, the caller's, the price, where the list begins
 
 
@@ -59,8 +60,8 @@ async def rehearse(
     try:
         return await node.ask(request, deadline_s=deadline_s)
     except rpc.Refused as refusal:
-        is_plans = refusal.message.endswith(_PLANS_FAULTS)
-        return Refused(f"the node refuses the call: {refusal.message}", is_plans)
+        is_plans, is_passing = refusal.message.endswith(_PLANS_FAULTS), refusal.message.endswith(_PASSING)
+        return Refused(f"the node refuses the call: {refusal.message}", is_plans=is_plans, is_passing=is_passing)
 
 
 def _data(stage: Stage, steps: Sequence[Step]) -> bytes:

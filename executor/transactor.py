@@ -12,7 +12,7 @@ from typing import Any
 
 from db.store import Store
 from db.transaction import Attempt, Call, Purpose, Transaction, read_step_id, step_id
-from executor.chain import Prices, Reverted, TransactionChain
+from executor.chain import Reverted, TransactionChain
 from executor.fees import FeePolicy, Fees, bump, suggest
 from executor.keys import Signer
 from executor.send_errors import SendVerdict
@@ -163,7 +163,7 @@ class Transactor:
 
     async def _sign(self, transaction: Transaction, purpose: Purpose) -> Transaction:
         """Sign and store; nothing is sent yet. Where the operator forbids a dearer attempt, the last one stays."""
-        fees = self._fees(transaction, await self._chain.prices())
+        fees = await self._fees(transaction, purpose)
         if fees is None and transaction.attempts:
             last = transaction.attempts[-1]
             if last.purpose == purpose:
@@ -177,12 +177,18 @@ class Transactor:
         execution_id = transaction.call.execution_id
         return await self._store.add_attempt(execution_id, attempt, nonce=nonce, fence=self._fence)
 
-    def _fees(self, transaction: Transaction, prices: Prices) -> Fees | None:
-        policy = self._settings.fees
-        if not transaction.attempts:
-            return suggest(prices.base_fee_wei, prices.tip_wei, policy)
-        last = transaction.attempts[-1]
-        return bump(Fees(last.max_fee_wei, last.tip_wei), prices.base_fee_wei, prices.tip_wei, policy)
+    async def _fees(self, transaction: Transaction, purpose: Purpose) -> Fees | None:
+        """Return what to pay for gas, None where that is more than the operator allows."""
+        policy, prices = self._settings.fees, await self._chain.prices()
+        if transaction.attempts:
+            last = transaction.attempts[-1]
+            fees = bump(Fees(last.max_fee_wei, last.tip_wei), prices.base_fee_wei, prices.tip_wei, policy)
+        else:
+            fees = suggest(prices.base_fee_wei, prices.tip_wei, policy)
+        if fees is None or policy.max_cost_wei is None or purpose == "noop" or transaction.gas_limit is None:
+            return fees
+        cost_wei = transaction.gas_limit * fees.max_fee_wei + await self._chain.data_fee(transaction.call.data)
+        return fees if cost_wei <= policy.max_cost_wei else None
 
     async def _nonce(self) -> int:
         """Return the next nonce: ours is ahead of the chain's while a block with one of ours is being taken back."""

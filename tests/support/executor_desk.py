@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -108,13 +109,15 @@ class Office:
         """Write an intent, effective at the next block."""
         self.intents += 1
         start = await open_round(self.store, self.intents, round_type="live")
+        text = plan_text or canonical(plan.to_json()).decode()
         values = {
             "execution_id": f"e{self.intents}",
             "chain_id": CHAIN_ID,
             "vault": self.made.vault,
             "mode": "chain",
             "status": "planned",
-            "plan": plan_text or canonical(plan.to_json()).decode(),
+            "plan": text,
+            "payload_digest": hashlib.sha256(text.encode()).hexdigest(),
             "effective_block": (await self.made.chain.head()).number + 1,
         }
         return await self.store.add_execution(make_execution(start, **{**values, **changes}))
