@@ -15,8 +15,8 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
-    """An operator's bounds. `max_fee_wei` a unit of gas is never exceeded, whatever the chain asks, nor `max_cost_wei` in
-    all by a plan's transaction, where that is given.
+    """An operator's bounds: never more than `max_fee_wei` for a unit of gas, whatever the chain asks, and, where it is
+    given, than `max_cost_wei` in all for a plan's transaction.
     """
 
     max_fee_wei: int
