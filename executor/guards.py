@@ -45,7 +45,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The plan must not be carried out. `is_plans` says that the plan itself is at fault, not the world or ourselves."""
+    """The plan must not be carried out. `is_plans`: the plan itself is at fault, not the world or ourselves."""
 
     reason: str
     is_plans: bool = False

@@ -278,9 +278,8 @@ class JobRunner:
         settlement = None
         try:
             if opening.is_on_chain:
-                end = run.engine.block_number
                 observe, patience = context.observe, context.patience
-                settlement = await settle(context.store, self._market, opening.round_id, end, observe, patience)
+                settlement = await settle(context.store, self._market, opening.round_id, run.blocks, observe, patience)
             finished = await asyncio.to_thread(run.finish, context.signer, pick_round_winner, combined, settlement)
         except (SimulationError, ChainError) as error:
             if not opening.is_on_chain:
