@@ -186,8 +186,8 @@ class Round:
         for account in (self._benchmark, *(p.account for p in self._in_round())):
             account.tick_clock(block.timestamp)
         self._timestamp = block.timestamp
-        self._mark_if_due(block)
         is_going_on = False  # what the vault does in one go has one mark, before it
+        self._mark_if_due(block)
         for event in block.events:
             is_own, begins = block.is_own(event), not is_going_on
             if is_own and self.opening.is_on_chain and begins:
