@@ -261,6 +261,11 @@ class Store:
         """
         return await self._write(transactions.plan, calls, amounts=amounts, now=self._clock())
 
+    async def plan_transaction(self, call: Call, *, amounts: str | None = None) -> Transaction:
+        """Write an intent's one call, as `plan_transactions` does."""
+        [transaction] = await self.plan_transactions([call], amounts=amounts)
+        return transaction
+
     async def get_transaction(self, execution_id: str) -> Transaction | None:
         """Return an intent's transaction, or None."""
         return await self._read(transactions.get, execution_id)

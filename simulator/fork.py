@@ -15,7 +15,7 @@ from simulator.math.sqrt_price_math import get_amount0_delta, get_amount1_delta
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import PoolRevert, PositionInfo
 from simulator.portfolio import Holding, Portfolio, Range, VaultPosition, VaultState
-from simulator.recovery import Happening, RecoveredCall, apply_call, apply_happening
+from simulator.recovery import Happening, RecoveredCall, apply_call, apply_happening, apply_other
 from simulator.snapshot import PoolSnapshot
 
 VAULT = "vault"
@@ -248,17 +248,17 @@ class Fork:
             self.idle1 -= amount1
             return Followed(swapped0=amount0, swapped1=amount1)
         if not isinstance(happening, LiquidityEvent):
-            apply_happening(self.pool, happening)
+            apply_other(self.pool, happening)
             return Followed()
         r, change = Range(happening.tick_lower, happening.tick_upper), happening.liquidity_delta
         return self._follow_mint(r, change) if change > 0 else self._follow_burn(r, -change)
 
     def _follow_mint(self, r: Range, liquidity: int) -> Followed:
-        paid0, paid1 = self.pool.mint(VAULT, r.tick_lower, r.tick_upper, liquidity)
-        self.idle0 -= paid0
-        self.idle1 -= paid1
+        cost0, cost1 = self.pool.mint(VAULT, r.tick_lower, r.tick_upper, liquidity)
+        self.idle0 -= cost0
+        self.idle1 -= cost1
         self._ranges.add(r)
-        return Followed(paid0, paid1)
+        return Followed(cost0, cost1)
 
     def _follow_burn(self, r: Range, liquidity: int) -> Followed:
         key = (VAULT, r.tick_lower, r.tick_upper)
@@ -268,11 +268,11 @@ class Fork:
             self.pool.apply_liquidity(r.tick_lower, r.tick_upper, own - liquidity)
         if not held:
             return Followed()
-        principal0, principal1 = self.pool.burn(*key, own)
-        paid0, paid1 = self._collect(r)
+        burnt0, burnt1 = self.pool.burn(*key, own)
+        got0, got1 = self._collect(r)
         if own == held:
             self._ranges.discard(r)
-        return Followed(-principal0, -principal1, paid0 - principal0, paid1 - principal1)
+        return Followed(-burnt0, -burnt1, got0 - burnt0, got1 - burnt1)
 
     def liquidate(self) -> tuple[int, int]:
         """Return all tokens the vault would hold after closing every position, by doing so on a throw-away copy."""

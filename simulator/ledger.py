@@ -215,12 +215,15 @@ class Account:
         self._remember(self.fork.read())
         return execution
 
-    def follow(self, happening: Happening) -> None:
-        """Let what the real vault did happen on its fork, and book it at the prices of the last mark."""
+    def follow(self, happening: Happening, *, begins: bool) -> None:
+        """Let what the real vault did happen on its fork, and book it at the prices of the last mark. `begins`: it is
+        the first of what the vault did in one go.
+        """
         before = self.fork.read()
         done = self.fork.follow(happening)
         after = self.fork.read()
         s, value = self._sums, self.prices.value
+        s.rebalances += begins
         found = after._replace(fees0=after.fees0 + done.fees0, fees1=after.fees1 + done.fees1)
         if isinstance(happening, RecoveredCall):
             s.swap_cost += value(done.swapped0, done.swapped1)
@@ -236,7 +239,6 @@ class Account:
         """Charge a transaction of the real vault what its receipt says."""
         self._sums.gas += gas
         self._sums.gas_value += self.prices.value(*self.gas_policy.convert(fee_wei))
-        self._sums.rebalances += 1
 
     def close(self, prices: Prices) -> Ledger:
         """Mark at the final base prices and return the ledger. Raises SimulationError if the two accounts disagree."""

@@ -186,16 +186,16 @@ class Round:
         for account in (self._benchmark, *(p.account for p in self._in_round())):
             account.tick_clock(block.timestamp)
         self._timestamp = block.timestamp
-        self._mark_if_due(block)
         is_going_on = False  # what the vault does in one go has one mark, before it
+        self._mark_if_due(block)
         for event in block.events:
-            is_own = block.is_own(event)
-            if is_own and self.opening.is_on_chain and not is_going_on:
+            is_own, begins = block.is_own(event), not is_going_on
+            if is_own and self.opening.is_on_chain and begins:
                 self._mark()
             is_going_on = is_own
             happening = self._base.apply(block, event)
             if is_own:  # the forks hold what the opening portfolio and the plans became instead (design §4.3)
-                self._follow(happening, block)
+                self._follow(happening, block, begins=begins)
                 continue
             try:
                 self._benchmark.fork.apply_foreign(happening, block.timestamp)
@@ -211,11 +211,11 @@ class Round:
         else:
             self._enter_checkpoint()
 
-    def _follow(self, happening: Happening, block: Block) -> None:
+    def _follow(self, happening: Happening, block: Block, *, begins: bool) -> None:
         """On chain, let what the real vault did happen on the fork that is the real vault."""
         for participant in self._in_round() if self.opening.is_on_chain else ():
             participant.account.fork.pool.timestamp = block.timestamp
-            participant.account.follow(happening)
+            participant.account.follow(happening, begins=begins)
             if PoolView.of(participant.account.fork.pool) != self.pool:
                 raise Divergence("vault_apart", pool=self.opening.snapshot.pair_address, block=block.number)
 

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from db.job import Job
 from db.records import REJECTED, Execution, MinerScore
@@ -23,6 +23,7 @@ from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import AnswerNote
 from simulator.round import Ask
 from validator import job_settings
+from validator.eligibility import live_candidate
 from validator.live_round import Patience, settle
 from validator.ports import Guard, Miners, Roster
 from validator.progress import (
@@ -36,7 +37,7 @@ from validator.progress import (
     Trouble,
     VaultScored,
 )
-from validator.reputation import PARTICIPATION_WINDOW_DAYS, advance, is_eligible_for_live
+from validator.reputation import advance
 from validator.rewind import rewind
 from validator.round_run import FinishedRound, RoundRun
 from validator.transport import MinerEndpoint
@@ -148,7 +149,8 @@ class JobRunner:
         reputations = {r.hotkey: r for r in await context.store.reputations(JobId(job.job_id))}
         combined = {e.hotkey: _combined(reputations.get(e.hotkey), e) for e, _ in seats}
         today = datetime.fromtimestamp(snapshot.timestamp, UTC).date()
-        live = await self._eligible_for_live(job, seats, combined, today)
+        candidate = await live_candidate(context.store, job, combined, today)
+        live = next((e for e, _ in seats if e.hotkey == candidate), None)
         vault = job_settings.vault(job, snapshot, self._market.vault)
 
         async def opening(round_type: str, entrants: tuple[Entrant, ...]) -> RoundOpening:
@@ -197,34 +199,6 @@ class JobRunner:
                 )
             )
         return _Period(runs, combined)
-
-    async def _eligible_for_live(
-        self,
-        job: Job,
-        seats: list[tuple[Entrant, MinerEndpoint]],
-        combined: Mapping[Hotkey, int],
-        today: date,
-    ) -> Entrant | None:
-        """Return the winner of the last conclusive evaluation, if registered still and fit for live (design §4.10)."""
-        last = await self._context.store.last_round(JobId(job.job_id), "evaluation", completed_only=True)
-        if last is None or last.winner_hotkey is None:
-            return None
-        entrant = next((e for e, _ in seats if e.hotkey == last.winner_hotkey), None)
-        if entrant is None:
-            return None
-        since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS)
-        rows = await self._context.store.participation(JobId(job.job_id), since_day=since)
-        mine = [row for row in rows if row.hotkey == entrant.hotkey]
-        eligible = is_eligible_for_live(
-            mine, today=today, combined_e18=combined[entrant.hotkey], was_previous_winner=True
-        )
-        if eligible and job.live_confidence_ppm:
-            from validator.leaderboard import confidence_ppm  # half a second to import, for those who want it
-
-            history = await self._context.store.round_score_history(JobId(job.job_id), "evaluation")
-            sure_ppm = confidence_ppm(history, entrant.hotkey, entrant.registered_at_block)
-            eligible = sure_ppm >= job.live_confidence_ppm
-        return entrant if eligible else None
 
     async def _answer_asks(self, job: Job, period: _Period) -> None:
         """Put every pending ask of the period to the miners at once and take the answers."""
@@ -304,9 +278,8 @@ class JobRunner:
         settlement = None
         try:
             if opening.is_on_chain:
-                end = run.engine.block_number
                 observe, patience = context.observe, context.patience
-                settlement = await settle(context.store, self._market, opening.round_id, end, observe, patience)
+                settlement = await settle(context.store, self._market, opening.round_id, run.blocks, observe, patience)
             finished = await asyncio.to_thread(run.finish, context.signer, pick_round_winner, combined, settlement)
         except (SimulationError, ChainError) as error:
             if not opening.is_on_chain:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from db.records import REJECTED, Execution
 from db.store import Store
 from protocol.errors import SimulationError
+from simulator.events import Block
 from simulator.market import Market, Reorg
 from simulator.settlement import Paid, Settlement
 from validator.progress import Observer, PlanExecuted
@@ -30,14 +32,15 @@ class Patience:
 
 
 async def settle(
-    store: Store, market: Market, round_id: str, end_block: int, observe: Observer, patience: Patience
+    store: Store, market: Market, round_id: str, blocks: Sequence[Block], observe: Observer, patience: Patience
 ) -> Settlement:
     """Return what a finished round is settled with, once the executor has said what became of every intent.
 
     The market must have settled on the round's last block. Raises SimulationError where a plan was not carried out
-    within the round, or nobody says so; ChainError when the chain stops.
+    within the round's blocks, or nobody says so; ChainError when the chain stops.
     """
-    vault = market.vault
+    vault, end_block = market.vault, blocks[-1].number
+    hashes = {block.number: block.block_hash for block in blocks}
     if vault is None:
         raise SimulationError("the vault of a round on chain cannot be read", round_id=round_id)
     await store.withdraw_intents(round_id, "its round is over")
@@ -51,8 +54,8 @@ async def settle(
         if transaction is None or transaction.receipt is None:
             raise _failed(execution, "it has no receipt")
         receipt = transaction.receipt
-        if receipt.block_number > end_block:
-            raise _failed(execution, f"mined in block {receipt.block_number}, after the round's last, {end_block}")
+        if hashes.get(receipt.block_number) != receipt.block_hash:
+            raise _failed(execution, f"it is in block {receipt.block_number}, which is none of the round's")
         paid.append(Paid(receipt.tx_hash, receipt.block_number, receipt.gas_used, receipt.fee_wei))
         observe(_executed(execution, paid[-1]))
     return Settlement(vault, tuple(paid))

@@ -20,7 +20,7 @@ NOW = 1_700_000_000
 
 
 async def planned(store: Store, execution_id: str = "e1") -> Transaction:
-    return (await store.plan_transactions([replace(CALL, execution_id=execution_id)]))[0]
+    return await store.plan_transaction(replace(CALL, execution_id=execution_id))
 
 
 async def key(store: Store, holder: str = "me") -> int:
@@ -66,12 +66,12 @@ async def test_everything_is_kept_on_the_way_and_told_to_the_intent(store: Store
 async def test_a_call_comes_with_its_prediction_and_another_call_changes_neither(store: Store) -> None:
     start = await open_round(store, 1, round_type="live")
     await store.add_execution(make_execution(start, execution_id="e1"))
-    await store.plan_transactions([CALL], amounts="predicted")
+    await store.plan_transaction(CALL, amounts="predicted")
     with pytest.raises(StoreError, match="another transaction already"):
-        await store.plan_transactions([replace(CALL, deadline=CALL.deadline + 1)], amounts="of another")
+        await store.plan_transaction(replace(CALL, deadline=CALL.deadline + 1), amounts="of another")
     assert [e.amounts for e in await store.executions()] == ["predicted"]
     await store.note_simulated("e1", block=10, gas_limit=400_000)
-    await store.plan_transactions([CALL], amounts="too late")
+    await store.plan_transaction(CALL, amounts="too late")
     assert [e.amounts for e in await store.executions()] == ["predicted"]
 
 
@@ -79,7 +79,7 @@ async def test_one_intent_has_one_call(store: Store) -> None:
     results = await asyncio.gather(*(planned(store) for _ in range(10)))
     assert set(results) == {Transaction(CALL, "planned")}
     with pytest.raises(StoreError, match="another transaction already"):
-        await store.plan_transactions([replace(CALL, data="0x")])
+        await store.plan_transaction(replace(CALL, data="0x"))
 
 
 @pytest.mark.parametrize(

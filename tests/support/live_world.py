@@ -1,28 +1,30 @@
 """Live rounds on a real node: a vault of ours, a validator's service, two miners, and an executor at its side.
 
-Whenever the validator's market waits for a block, the executor works first and then the next block is made: each has all
-the time it needs, and nothing depends on how fast the machine is.
+Whenever the validator's market waits for a block, the executor works first and then the next block is made: each has
+all the time it needs, and nothing depends on how fast the machine is.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from support.anvil_pool import CHAIN_ID
 from support.executor_desk import Office, office
 from support.local_miners import LocalMiners, roster
 from support.rows import make_finish, make_score, make_start
-from support.services import Running, Watch
-from support.signed_rounds import MINER_KEYS, UNIT, VALIDATOR_KEY, answer, keep
+from support.services import Watch
+from support.signed_rounds import MINER_KEYS, UNIT, VALIDATOR_KEY, Decide, answer, keep
 
 from db.job import Job
 from db.records import Execution, MinerScore
 from executor.service import ExecutorService
+from protocol.errors import ChainError
 from protocol.messages import Position, RebalanceQuery
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainMarket, ChainSettings
@@ -34,7 +36,6 @@ from tideline.guard import guard
 from tideline.vaults import vault_source
 from validator.job_runner import RunnerContext
 from validator.live_round import Patience
-from validator.progress import ProgressEvent, RoundClosed, RoundVoided
 from validator.reputation import advance
 from validator.service import ServiceSettings, ValidatorService
 
@@ -51,6 +52,11 @@ def opens(query: RebalanceQuery) -> bytes:
         return keep(query)
     wide = Position(tick_lower=-600, tick_upper=600, allocation0=20 * UNIT, allocation1=20 * UNIT)
     return answer(query, (wide,))
+
+
+def closes(query: RebalanceQuery) -> bytes:
+    """Answer with nothing."""
+    return answer(query, ())
 
 
 @dataclass
@@ -70,7 +76,8 @@ class LiveWorld:
     async def sleep(self, seconds: float) -> None:
         """Let the executor work, then others trade in a block."""
         if self.executor is not None:
-            await self.executor.drain()
+            with contextlib.suppress(ChainError):  # a service asks again; here at the next block
+                await self.executor.drain()
         if self.before_block is not None:
             await self.before_block()
         self.steps += 1
@@ -83,6 +90,16 @@ class LiveWorld:
         source = await vault_source(endpoints, job, None)
         chain = await ChainMarket.connect(endpoints, job.pair_address, SETTINGS, vault=source, clock=self)
         return DailyMarket(chain, self)
+
+
+class NoWaiting:
+    """An executor's clock with which it stops where it would wait; the next block wakes it."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise ChainError("waits for a block", retryable=True)
 
 
 @dataclass
@@ -130,32 +147,29 @@ async def live_world(url: str, **settings: Any) -> AsyncIterator[LiveWorld]:
         }
         await here.store.update_job(JOB, {**changes, **settings})
         world = LiveWorld(here)
-        world.executor = here.service(await here.transactor())
+        world.executor = here.service(await here.transactor(), clock=NoWaiting())
         yield world
 
 
-@asynccontextmanager
-async def validating(world: LiveWorld, *, rounds: int, **decides: Any) -> AsyncIterator[Watch]:
-    """Play so many evaluation rounds with all that runs beside them; yield what was told when all is over."""
+async def validate(world: LiveWorld, *, rounds: int, **decides: Decide) -> Watch:
+    """Play so many evaluation rounds with all that runs beside them; return what was told."""
     watch = Watch()
-    miners = LocalMiners({WINNER: opens, OTHER: keep, **decides})
+    miners = LocalMiners({WINNER: decides.get("winner", opens), OTHER: keep})
     context = RunnerContext(
-        world.here.store,
-        miners,
-        roster(),
-        guard_widely,
-        VALIDATOR_KEY,
-        watch,
-        "test",
+        store=world.here.store,
+        miners=miners,
+        roster=roster(),
+        guard=guard_widely,
+        signer=VALIDATOR_KEY,
+        observe=watch,
+        code_version="test",
         retry_s=0.01,
         patience=world.patience,
     )
     settings = ServiceSettings(poll_s=0.01, restart_s=0.01, max_rounds=rounds)
-    import asyncio
-
     async with asyncio.timeout(60):
         await ValidatorService(context, world, settings, holder="holder").run(asyncio.Event())
-    yield watch
+    return watch
 
 
 def guard_widely(*arguments: Any) -> str | None:
