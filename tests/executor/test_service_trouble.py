@@ -65,7 +65,7 @@ async def test_while_the_vault_is_paused_a_plan_is_put_off_until_it_is_too_old(h
     await here.made.cost(GUARDIAN, call_data("pause()"))
     old = await here.want(Desired(WIDE, UNIT, UNIT))
     assert not await service.work()
-    for _ in range(31):
+    for _ in range(32):
         await here.made.chain.mine()
     assert [await service.work() for _ in range(2)] == [True, False]
     found = await here.ended(old)
