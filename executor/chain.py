@@ -81,8 +81,10 @@ class TransactionChain:
         """Return the chain as far as these attempts are concerned, all of it below one head."""
         head = await self._head()
         deep = max(head.number - patience.confirmations + 1, 0)
+        settled_block = deep
         if patience.settled != "latest":
-            deep = min(deep, await self._tagged(patience.settled))
+            settled_block = min(deep, await self._tagged(patience.settled))
+        # By depth alone: few nodes still have the state of a block that is final on a rollup.
         settled = await self._ask("eth_getTransactionCount", sender, hex(deep), read=read_quantity)
         receipts, pending = {}, set()
         for attempt in attempts:
@@ -91,7 +93,7 @@ class TransactionChain:
                 receipts[attempt.tx_hash] = receipt
             elif await self._ask_one("eth_getTransactionByHash", attempt.tx_hash, read=_read_presence):
                 pending.add(attempt.tx_hash)
-        return Sight(head.number, head.timestamp, deep, settled, receipts, frozenset(pending))
+        return Sight(head.number, head.timestamp, settled_block, settled, receipts, frozenset(pending))
 
     async def prices(self) -> Prices:
         """Return what gas costs at the head."""
@@ -100,8 +102,11 @@ class TransactionChain:
         return Prices(head.base_fee_wei, tip)
 
     async def nonce(self, sender: str, *, block: str = "latest") -> int:
-        """Return how many transactions of an address the head has seen; with `pending`, those on their way as well."""
-        found: int = await self._ask("eth_getTransactionCount", sender, block, read=read_quantity)
+        """Return how many transactions of an address the head has seen; with `pending`, those on their way as well, as
+        far as one node knows.
+        """
+        ask = self._ask_one if block == "pending" else self._ask
+        found: int = await ask("eth_getTransactionCount", sender, block, read=read_quantity)
         return found
 
     async def balance(self, account: str) -> int:
@@ -117,7 +122,12 @@ class TransactionChain:
         content = envelope + bytes.fromhex(data.removeprefix("0x"))
         padded = content.ljust(-(-len(content) // 32) * 32, b"\0")
         form = {"to": _GAS_PRICE_ORACLE, "data": "0x" + (selector(_L1_FEE) + words(32, len(content)) + padded).hex()}
-        answer: list[int] = await self._ask("eth_call", form, "latest", read=read_words)
+        try:
+            answer: list[int] = await self._ask("eth_call", form, "latest", read=read_words)
+        except Refused as refusal:
+            raise ChainError(
+                f"the fee for the base chain cannot be read: {refusal.message}", retryable=True
+            ) from refusal
         return answer[0] if answer else 0  # nothing answers where there is no such contract
 
     async def simulate(self, call: Call) -> Simulated | Reverted:

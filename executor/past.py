@@ -31,10 +31,14 @@ def past_of(executions: Iterable[Execution], intent: Execution, *, now: int) -> 
     """
     turnover_ppm = loss_ppm = last_at = 0
     for other in executions:
-        is_other = other.vault.lower() == intent.vault.lower() and other.execution_id != intent.execution_id
+        is_other = _vault_of(other) == _vault_of(intent) and other.execution_id != intent.execution_id
         amounts = read_amounts(other.amounts) if is_other and other.created_at >= now - _DAY_S else {}
         if amounts:
             turnover_ppm += int(amounts.get("turnover_ppm", 0))
             loss_ppm += int(amounts.get("loss_ppm", 0))
             last_at = max(last_at, other.updated_at)
     return Past(turnover_ppm, loss_ppm, last_at)
+
+
+def _vault_of(execution: Execution) -> tuple[int, str]:
+    return execution.chain_id, execution.vault.lower()

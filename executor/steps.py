@@ -34,8 +34,8 @@ class Sight:
     """The chain as it is now, as far as one transaction is concerned.
 
     `settled_block` is the highest that a reorg is not expected to undo, `settled_nonce` how many transactions of the
-    key there are up to it; `receipts` holds those of canonical blocks; `pending` the hashes of attempts that a node
-    has not forgotten.
+    key are as deep as that asks, whatever the block is called by; `receipts` holds those of canonical blocks; `pending`
+    the hashes of attempts that a node has not forgotten.
     """
 
     block_number: int

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.store import Store
-from db.transaction import Attempt, Call, Purpose, Transaction, read_step_id, step_id
+from db.transaction import UNFINISHED, Attempt, Call, Purpose, Transaction, read_step_id, step_id
 from executor.chain import Reverted, TransactionChain
 from executor.fees import FeePolicy, Fees, bump, suggest
 from executor.keys import Signer
@@ -146,12 +146,13 @@ class Transactor:
                 return transaction
 
     async def _missing_before(self, transaction: Transaction) -> str | None:
-        """Return why a step that is not signed must not be: the one before it has not ended well."""
+        """Return why a step that is not signed will never be: the one before it has ended, and not well."""
         intent_id, number = read_step_id(transaction.call.execution_id)
         if not number or transaction.nonce is not None:
             return None
         before = await self._read(step_id(intent_id, number - 1))
-        return None if before.phase == "reconciled" else f"the step before it is {before.phase}: {before.reason}"
+        is_over = before.phase not in UNFINISHED and before.phase != "reconciled"
+        return f"the step before it is {before.phase}: {before.reason}" if is_over else None
 
     async def _simulate(self, transaction: Transaction) -> Transaction:
         execution_id = transaction.call.execution_id
@@ -168,7 +169,7 @@ class Transactor:
             last = transaction.attempts[-1]
             if last.purpose == purpose:
                 await self._chain.send(last)  # nodes may have dropped it
-            return transaction
+                return transaction
         if fees is None:
             raise ChainError("gas costs more than the operator allows", retryable=True, sender=self._signer.address)
         nonce = await self._nonce() if transaction.nonce is None else transaction.nonce

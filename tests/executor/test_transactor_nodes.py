@@ -252,6 +252,20 @@ class Tagged:
         await self.inner.close()
 
 
+async def test_a_cancellation_that_is_too_dear_is_complained_of(tmp_path: Path) -> None:
+    """Until it is paid for the key can sign nothing else: somebody must know."""
+    async with opened(tmp_path) as desk:
+        transactor = await desk.transactor()
+        transaction = await desk.begin(transactor)
+        await desk.chain.ask("evm_increaseTime", 700)
+        await desk.chain.ask("anvil_dropTransaction", transaction.attempts[0].tx_hash)
+        await desk.chain.mine()
+        transactor._settings = Settings(FeePolicy(max_fee_wei=transaction.attempts[0].max_fee_wei), PATIENCE)
+        with pytest.raises(ChainError, match="gas costs more than the operator allows"):
+            await transactor.step("e1", nothing, now=desk.now)
+        assert await desk.chain.waiting() == [], "what is past its deadline is not sent again"
+
+
 async def test_anvil_knows_the_tags(tmp_path: Path) -> None:
     async with opened(tmp_path) as desk:
         await desk.chain.mine(100)
@@ -271,3 +285,7 @@ async def test_what_a_rollup_asks_for_its_base_chain_is_read(tmp_path: Path) -> 
         # PUSH1 0x24 CALLDATALOAD PUSH0 MSTORE PUSH1 0x20 PUSH0 RETURN: the length of the bytes given
         await desk.chain.ask("anvil_setCode", ORACLE, "0x6024355f5260205ff3")
         assert await chain.data_fee("0x" + "ab" * 1000) == 1160
+        await desk.chain.ask("anvil_setCode", ORACLE, "0x5f5ffd")  # PUSH0 PUSH0 REVERT
+        with pytest.raises(ChainError, match="cannot be read") as caught:
+            await chain.data_fee("0x")
+        assert caught.value.retryable
