@@ -32,7 +32,7 @@ async def plan(tables: Tables, call: Call, *, amounts: str | None, now: int) -> 
     if found is None or found.call != call:
         raise StoreError("this intent has another transaction already", execution_id=call.execution_id)
     if amounts is not None and found.phase == "planned":
-        intent = tables.live_executions.filter(execution_id=call.execution_id, status="planned")
+        intent = tables.live_executions.filter(execution_id=call.execution_id).exclude(status="expired")
         if not await intent.update(amounts=amounts):
             raise StoreError("this intent was withdrawn", execution_id=call.execution_id)
     return found
