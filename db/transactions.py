@@ -47,7 +47,7 @@ async def plan(tables: Tables, calls: Sequence[Call], *, amounts: str | None, no
     if [transaction.call for transaction in found] != list(calls):
         raise StoreError("this intent has another transaction already", execution_id=intent_id)
     if amounts is not None and all(transaction.phase == "planned" for transaction in found):
-        intent = tables.live_executions.filter(execution_id=intent_id, status="planned")
+        intent = tables.live_executions.filter(execution_id=intent_id).exclude(status="expired")
         if not await intent.update(amounts=amounts):
             raise StoreError("this intent was withdrawn", execution_id=intent_id)
     return found

@@ -7,15 +7,25 @@ import json
 import re
 import signal
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
-from support.executor_desk import KEEPER_KEY
+import pytest
+from support.executor_desk import KEEPER, KEEPER_KEY
 from support.live_world import JOB, LiveWorld, intents, live_world, reputation, seed_days, validate
 from support.processes import Background, start, tideline
 
 from db.store import Store
+from protocol.errors import ConfigError
+from simulator.chain.snapshot import VaultQuery
+from simulator.portfolio import Range
+from tideline.chains import ChainAccess
+from tideline.markets import open_market
+from tideline.vaults import vault_source
 from validator.progress import PlanExecuted, RoundVoided, VaultScored
 from validator.verification import check, load
+
+MANAGER = "0x" + "0c" * 20
 
 
 def executor(world: LiveWorld, folder: Path, *options: str) -> Background:
@@ -84,3 +94,29 @@ def test_up_live_shows_a_live_round_on_chain(tmp_path: Path) -> None:
     assert rows == [("reconciled", executed[0], int(executed[2]))] and active == [(0,)]
     assert sorted(path.name for path in (tmp_path / ".tideline").iterdir() if path.is_dir()) == [], "no key"
     asyncio.run(recompute(tmp_path))
+
+
+async def test_what_a_jobs_vault_is_is_found_out_on_its_chain(tmp_path: Path) -> None:
+    """A vault of ours lists its ranges at each block; others' are asked of the position manager, and not on chain."""
+    async with live_world(f"sqlite:///{tmp_path}/jobs.sqlite3") as world:
+        job = await world.here.store.get_job(JOB)
+        assert job is not None
+        await seed_days(world)
+        await validate(world, rounds=1)
+        access = ChainAccess((world.here.made.chain.anvil.url,), 1, 2, MANAGER)
+        market = await open_market(job, None, None, {job.chain_id: access})
+        try:
+            await market.open_round(1)
+            assert market.vault is not None and market.vault.in_pool
+            assert [p.range for p in market.vault.positions] == [Range(-600, 600)]
+        finally:
+            await market.close()
+        stranger = replace(job, sn_liquidity_manager_address=KEEPER.address, live_mode="paper")
+        rpc = world.here.endpoints
+        assert await vault_source(rpc, stranger, MANAGER) == VaultQuery(KEEPER.address, MANAGER)
+        for changes, says in (
+            ({"sn_liquidity_manager_address": world.here.made.chain.manager}, "is no vault of ours, so no executor"),
+            ({"pair_address": world.here.made.vault}, "is on pool 0x"),
+        ):
+            with pytest.raises(ConfigError, match=says):
+                await vault_source(rpc, replace(job, **changes), MANAGER)

@@ -228,6 +228,8 @@ def _print_results(database_url: str, tally: Tally, *, as_json: bool) -> None:
     for board in boards:
         print_board(board, names)
         click.echo()
+    if not tally.live_executions:
+        click.echo("tideline up --live shows a live round on chain: a vault, a transaction, and its score", err=True)
     click.echo(f"{tally.rounds} evaluation rounds, {tally.live_rounds} live rounds in {tally.elapsed_s:.1f} s")
     if as_json:
         summary = {
