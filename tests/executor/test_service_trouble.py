@@ -72,6 +72,17 @@ async def test_while_the_vault_is_paused_a_plan_is_put_off_until_it_is_too_old(h
     assert (found.status, found.guard.split(" blocks old")[0][:15]) == ("refused", "the decision is")
 
 
+async def test_the_vaults_of_another_executor_are_left_to_it(here: Office) -> None:
+    """Two keys on one database: what one may not touch, the other carries out."""
+    intent = await here.want(*WISH)
+    nothing = replace(here.bounds, live=replace(here.bounds.live, vaults=frozenset({GUARDIAN})))
+    assert not await here.service(await here.transactor(), bounds=nothing).work()
+    put_off = Waiting(f"e1 is put off: vault {here.made.vault} is not on the list of --allow")
+    assert (await status(here, intent), here.facts) == ("planned", [put_off])
+    await carried_out(here.service(await here.transactor()))
+    assert await status(here, intent) == "reconciled"
+
+
 async def test_a_plan_that_is_not_the_one_approved_is_not_carried_out(here: Office) -> None:
     intent = await here.want(*WISH)
     forged = await here.want(Desired(WIDE, 1 * UNIT, 1 * UNIT), payload_digest=intent.payload_digest)
