@@ -44,7 +44,7 @@ _READING = ChainSettings(block_time_s=1)  # the seconds of a block do not matter
 def executor(context: click.Context, /, *, database_url: str, **given: Any) -> None:
     """Carry out the plans of live rounds on the vaults whose keeper this key is.
 
-    Plans come from the jobs database. Each is made into one transaction on the vault as it stands, held against the
+    Plans come from the jobs database. Each is made into transactions on the vault as it stands, held against the
     guards, and rehearsed on a node: unless that comes to what the simulator says, to the wei, nothing is signed.
     Stopping or killing this process loses nothing: the same command goes on. One executor a key. What it does goes to
     standard error.
