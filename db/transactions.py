@@ -42,7 +42,8 @@ async def plan(tables: Tables, calls: Sequence[Call], *, amounts: str | None, no
     intent_id = calls[0].execution_id
     fresh = {"phase": "planned", "created_at": now, "updated_at": now}
     rows = [tables.transactions(**{**to_values(call), **fresh}) for call in calls]
-    await tables.transactions.bulk_create(rows, ignore_conflicts=True)
+    if await get(tables, intent_id) is None:  # what is there is never added to
+        await tables.transactions.bulk_create(rows, ignore_conflicts=True)
     found = [await _read(tables, row) for row in await _steps(tables, intent_id)]
     if [transaction.call for transaction in found] != list(calls):
         raise StoreError("this intent has another transaction already", execution_id=intent_id)

@@ -175,6 +175,19 @@ async def test_a_vault_is_made_and_filled(here: Office, shell: Shell) -> None:
     assert await chain.call(token0, "allowance(address,address)", *pair) == [0]
 
 
+async def test_tokens_are_not_put_into_a_look_alike(here: Office, shell: Shell) -> None:
+    """It answers as our vault does, and a byte of its code is another."""
+    vault = here.made.vault
+    code = await here.made.chain.ask("eth_getCode", vault, "latest")
+    word = b"too narrow".hex()
+    assert code.count(word) == 1
+    await here.made.chain.ask("anvil_setCode", vault, code.replace(word, b"too harrow".hex()))
+    deposit = ("deposit", vault, "--amount0", "1", "--key", "env:OWNER")
+    assert "give it no tokens" in await shell(*deposit, code=2)
+    assert (await shell.status())["has_our_code"] is False
+    assert "another version, or a trap" in await shell("status", vault)
+
+
 async def test_a_safe_is_shown_the_call_that_it_is_to_make(here: Office, shell: Shell) -> None:
     said = await shell("withdraw", here.made.vault, "--as", OWNER)
     assert f"to {here.made.vault.lower()}, data {call_data('withdraw_all()')}" in said
