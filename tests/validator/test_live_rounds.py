@@ -35,6 +35,7 @@ from protocol.errors import ChainError, SimulationError
 from protocol.messages import Position, RebalanceQuery
 from simulator.chain.abi import address_of, call_data, selector, words
 from simulator.evidence import verify
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from tideline.commands.leaderboard import load_boards
 from validator import live_round
 from validator.progress import PlanExecuted, RoundClosed, RoundVoided, VaultScored
@@ -198,17 +199,20 @@ def comes_and_goes(query: RebalanceQuery) -> bytes:
 
 
 async def test_what_strangers_give_a_vault_changes_no_score_and_voids_no_round(world: LiveWorld) -> None:
-    """Tokens sent to it, and liquidity minted in its name into the range that plans open and close."""
+    """Tokens sent to it, liquidity minted in its name into the range that plans open and close, and swaps for it."""
     await seed_days(world)
     made = world.here.made
     chain, vault = made.chain, int(made.vault, 16)
     tokens = [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]
     mint = selector("mint(address,int24,int24,uint128,bytes)") + words(vault, -600, 600, 10**15, 5 * 32, 0)
+    limit = get_sqrt_ratio_at_tick(-6000)
+    swap = selector("swap(address,bool,int256,uint160,bytes)") + words(vault, 1, 10**15, limit, 5 * 32, 0)
 
     async def give() -> None:
         for token in tokens:
             await chain.send(token, call_data("transfer(address,uint256)", vault, 1))
-        await chain.send(chain.payer, "0x" + mint.hex())
+        for data in (mint, swap):
+            await chain.send(chain.payer, "0x" + data.hex())
         await chain.ask("evm_setNextBlockTimestamp", (await chain.head()).timestamp + 30)  # the vault's cooldown
 
     world.before_block = give
@@ -232,7 +236,7 @@ async def test_tokens_that_the_owner_takes_out_end_the_round_without_a_score(wor
 
     world.before_block = withdraw
     [voided] = (await validate(world, rounds=1, winner=opens_once)).of(RoundVoided)
-    assert "have left the vault, by no plan" in voided.reason
+    assert "the vault did what is no plan of this round" in voided.reason
     assert (await reputation(world)).live_rounds == 0
 
 
