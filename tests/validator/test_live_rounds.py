@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.live_world import (
     JOB,
+    LENGTH,
     OTHER,
     WINNER,
     LiveWorld,
@@ -38,6 +39,7 @@ from simulator.evidence import verify
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from tideline.commands.leaderboard import load_boards
 from validator import live_round
+from validator.live_round import Patience
 from validator.progress import PlanExecuted, RoundClosed, RoundVoided, VaultScored
 from validator.verification import check, load
 from validator.winner import pick_round_winner
@@ -167,6 +169,25 @@ async def test_an_executor_that_fails_is_nobodys_score(
     assert (after.live_e18, after.live_rounds) == (before.live_e18, before.live_rounds)
     assert after.evaluation_rounds == before.evaluation_rounds + 1, "the evaluation beside it counts"
     assert all(e.status not in ("planned", "simulated") for e in await intents(world)), "nothing is left to be sent"
+
+
+async def test_a_plan_that_the_chain_takes_after_the_round_is_none_of_it_nor_of_the_next(world: LiveWorld) -> None:
+    """The miner of the next round did not want it."""
+    await seed_days(world, live_e18=10**15)
+    chain, store = world.here.made.chain, world.here.store
+
+    async def keep_it_out() -> None:
+        transaction = await store.get_transaction(f"{JOB}-live-2-0")
+        for attempt in transaction.attempts if transaction is not None and world.steps < LENGTH + 5 else ():
+            await chain.ask("anvil_dropTransaction", attempt.tx_hash)  # until the price is back
+
+    world.before_block = keep_it_out
+    world.patience = Patience(blocks=1, seconds=0.0)
+    watch = await validate(world, rounds=2, winner=lambda query: opens(query) if world.steps < 2 else keep(query))
+    late, next_one = watch.of(RoundVoided)
+    assert "the plan of checkpoint 0 was not carried out (sent)" in late.reason
+    assert "the vault did what is no plan of this round" in next_one.reason
+    assert (await reputation(world)).live_e18 == EMA and await world.here.rebalances() == 1
 
 
 def far_away(query: RebalanceQuery) -> bytes:
