@@ -13,7 +13,7 @@ from support.worlds import FREE_GAS, START_BLOCK, Chain, make_opening, make_snap
 from protocol.errors import SimulationError
 from protocol.units import MAX_UINT128, Hotkey
 from simulator.answers import Positions
-from simulator.engine import Engine
+from simulator.engine import Engine, default_engine
 from simulator.events import Block, LiquidityEvent
 from simulator.opening import RoundOpening
 from simulator.plan import Desired
@@ -127,7 +127,7 @@ ACT = st.one_of(
 
 
 @settings(max_examples=25)
-@given(st.lists(st.lists(ACT, max_size=5), min_size=12, max_size=12), st.sampled_from(["python", "native"]))
+@given(st.lists(st.lists(ACT, max_size=5), min_size=12, max_size=12), st.sampled_from(["python", default_engine()]))
 def test_whatever_the_vault_does_is_followed_to_the_wei_and_booked_without_a_rest(
     acts: list[list[tuple[Any, ...]]], engine: Engine
 ) -> None:
@@ -222,3 +222,7 @@ def test_a_miner_is_shown_the_real_vault_and_judged_on_it() -> None:
     assert shown.rebalances == 1
     whole = [Desired(h.range, h.amount0, h.amount1) for h in shown.portfolio.holdings]
     assert played.answer({A: Positions((*whole, Desired(RANGES[1], 0, UNIT)))})[A].plan is not None
+    follow(chain, played, [[], [], [], []])
+    later = played.pending_ask()
+    assert later is not None
+    assert later.shown[A].portfolio == shown.portfolio, "the plan is the executor's to carry out"

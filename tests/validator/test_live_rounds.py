@@ -35,6 +35,7 @@ from executor.reading import VaultReader
 from protocol.errors import ChainError, SimulationError
 from protocol.messages import Position, RebalanceQuery
 from simulator.chain.abi import address_of, call_data, selector, words
+from simulator.engine import Engine, default_engine
 from simulator.evidence import verify
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from tideline.commands.leaderboard import load_boards
@@ -86,7 +87,8 @@ async def test_a_live_score_is_the_vaults_on_chain_and_recomputes_bit_for_bit(wo
     await seed_days(world)
     [scored] = (await validate(world, rounds=1)).of(VaultScored)
     signed = await load(world.here.store, scored.round_id)
-    for engine in ("python", "native"):
+    engines: tuple[Engine, ...] = ("python", default_engine())
+    for engine in engines:
         [again] = check(signed, engine=engine).participants
         assert (again.score_e18, again.ledger) == (scored.score_e18, scored.ledger)
     evidence = signed.evidence
