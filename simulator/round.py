@@ -100,6 +100,7 @@ class Round:
         self._times = Timetable(opening.schedule, snapshot.block_number, snapshot.timestamp)
         self._stage = _Stage.STREAMING
         self._is_settled = False
+        self._acted: set[int] = set()  # blocks in which the real vault did something
         self._enter_checkpoint()
 
     def _account(self, fork: Fork, prices: Prices) -> Account:
@@ -213,6 +214,7 @@ class Round:
 
     def _follow(self, happening: Happening, block: Block, *, begins: bool) -> None:
         """On chain, let what the real vault did happen on the fork that is the real vault."""
+        self._acted.add(block.number)
         for participant in self._in_round() if self.opening.is_on_chain else ():
             participant.account.fork.pool.timestamp = block.timestamp
             participant.account.follow(happening, begins=begins)
@@ -256,11 +258,15 @@ class Round:
     def settle(self, settlement: Settlement) -> None:
         """Take what the chain says of a finished round on chain, once: what the vault holds, and what gas cost.
 
-        Raises SimulationError when the vault holds less than the round has seen it come to.
+        Raises SimulationError when the vault holds less than the round has seen it come to, or did something that is
+        no plan of this round: its owner's act, or a plan of the round before that came late.
         """
         if self._stage is not _Stage.FINISHED or not self.opening.is_on_chain or self._is_settled:
             raise SimulationError("only a finished round on chain is settled, once", block=self._block_number)
         self._is_settled = True
+        strange = self._acted - {paid.block_number for paid in settlement.paid}
+        if strange:
+            raise SimulationError("the vault did what is no plan of this round", block=min(strange))
         for participant in self._in_round():
             check_nav(participant.account.fork, settlement.vault, self._base.pool)
             for paid in settlement.paid:

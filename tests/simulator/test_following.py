@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.worlds import FREE_GAS, Chain, make_opening, make_snapshot
+from support.worlds import FREE_GAS, START_BLOCK, Chain, make_opening, make_snapshot
 
 from protocol.errors import SimulationError
 from protocol.units import MAX_UINT128, Hotkey
 from simulator.answers import Positions
-from simulator.engine import Engine
+from simulator.engine import Engine, default_engine
 from simulator.events import Block, LiquidityEvent
 from simulator.opening import RoundOpening
 from simulator.plan import Desired
@@ -109,7 +109,10 @@ def follow(chain: VaultChain, engine: Round, acts: list[list[tuple[Any, ...]]]) 
 
 
 def settled(chain: VaultChain, engine: Round, *paid: Paid) -> tuple[ParticipantResult, RoundResult]:
-    engine.settle(Settlement(chain.vault(), paid))
+    """Settle with a receipt for every block, without cost but for those given."""
+    costs = {p.block_number: p for p in paid}
+    every = (costs.get(n, Paid("0x0", n, 0, 0)) for n in range(START_BLOCK + 1, chain.number + 1))
+    engine.settle(Settlement(chain.vault(), tuple(every)))
     result = engine.result()
     return result.participants[0], result
 
@@ -124,11 +127,12 @@ ACT = st.one_of(
 
 
 @settings(max_examples=25)
-@given(st.lists(st.lists(ACT, max_size=5), min_size=12, max_size=12), st.sampled_from(["python", "native"]))
+@given(st.lists(st.lists(ACT, max_size=5), min_size=12, max_size=12), st.sampled_from(["python", default_engine()]))
 def test_whatever_the_vault_does_is_followed_to_the_wei_and_booked_without_a_rest(
     acts: list[list[tuple[Any, ...]]], engine: Engine
 ) -> None:
     chain = VaultChain()
+    chain.idle = [10_000 * UNIT, 10_000 * UNIT]  # more than all acts could spend
     played = Round(opening_of(chain), engine=engine)
     follow(chain, played, acts)
     mine, result = settled(chain, played, Paid("0x1", 1003, 100, 7 * 10**9))
@@ -175,6 +179,15 @@ def test_a_vault_that_holds_less_than_was_followed_is_no_score(missing: int, say
     assert mine.score_e18 == 0 and mine.ledger == result.benchmark
 
 
+def test_what_the_vault_did_by_no_plan_of_the_round_is_no_score() -> None:
+    """Its owner's act, or the plan of a round before that was carried out late, is not this miner's."""
+    chain = VaultChain()
+    played = Round(opening_of(chain))
+    follow(chain, played, [[], [("vault_burns", OWNED, 0)], [], [("vault_swaps", True, UNIT)], *[[]] * 8])
+    with pytest.raises(SimulationError, match=r"did what is no plan of this round \(block=1004\)"):
+        played.settle(Settlement(chain.vault(), (Paid("0x1", 1002, 0, 0),)))
+
+
 def test_a_round_on_chain_wants_its_settlement_and_no_other_does() -> None:
     chain = VaultChain()
     played = Round(opening_of(chain))
@@ -209,3 +222,7 @@ def test_a_miner_is_shown_the_real_vault_and_judged_on_it() -> None:
     assert shown.rebalances == 1
     whole = [Desired(h.range, h.amount0, h.amount1) for h in shown.portfolio.holdings]
     assert played.answer({A: Positions((*whole, Desired(RANGES[1], 0, UNIT)))})[A].plan is not None
+    follow(chain, played, [[], [], [], []])
+    later = played.pending_ask()
+    assert later is not None
+    assert later.shown[A].portfolio == shown.portfolio, "the plan is the executor's to carry out"

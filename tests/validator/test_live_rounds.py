@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.live_world import (
     JOB,
+    LENGTH,
     OTHER,
     WINNER,
     LiveWorld,
@@ -34,9 +35,12 @@ from executor.reading import VaultReader
 from protocol.errors import ChainError, SimulationError
 from protocol.messages import Position, RebalanceQuery
 from simulator.chain.abi import address_of, call_data, selector, words
+from simulator.engine import Engine, default_engine
 from simulator.evidence import verify
+from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from tideline.commands.leaderboard import load_boards
 from validator import live_round
+from validator.live_round import Patience
 from validator.progress import PlanExecuted, RoundClosed, RoundVoided, VaultScored
 from validator.verification import check, load
 from validator.winner import pick_round_winner
@@ -83,7 +87,8 @@ async def test_a_live_score_is_the_vaults_on_chain_and_recomputes_bit_for_bit(wo
     await seed_days(world)
     [scored] = (await validate(world, rounds=1)).of(VaultScored)
     signed = await load(world.here.store, scored.round_id)
-    for engine in ("python", "native"):
+    engines: tuple[Engine, ...] = ("python", default_engine())
+    for engine in engines:
         [again] = check(signed, engine=engine).participants
         assert (again.score_e18, again.ledger) == (scored.score_e18, scored.ledger)
     evidence = signed.evidence
@@ -168,6 +173,25 @@ async def test_an_executor_that_fails_is_nobodys_score(
     assert all(e.status not in ("planned", "simulated") for e in await intents(world)), "nothing is left to be sent"
 
 
+async def test_a_plan_that_the_chain_takes_after_the_round_is_none_of_it_nor_of_the_next(world: LiveWorld) -> None:
+    """The miner of the next round did not want it."""
+    await seed_days(world, live_e18=10**15)
+    chain, store = world.here.made.chain, world.here.store
+
+    async def keep_it_out() -> None:
+        transaction = await store.get_transaction(f"{JOB}-live-2-0")
+        for attempt in transaction.attempts if transaction is not None and world.steps < LENGTH + 5 else ():
+            await chain.ask("anvil_dropTransaction", attempt.tx_hash)  # until the price is back
+
+    world.before_block = keep_it_out
+    world.patience = Patience(blocks=1, seconds=0.0)
+    watch = await validate(world, rounds=2, winner=lambda query: opens(query) if world.steps < 2 else keep(query))
+    late, next_one = watch.of(RoundVoided)
+    assert "the plan of checkpoint 0 was not carried out (sent)" in late.reason
+    assert "the vault did what is no plan of this round" in next_one.reason
+    assert (await reputation(world)).live_e18 == EMA and await world.here.rebalances() == 1
+
+
 def far_away(query: RebalanceQuery) -> bytes:
     """Want what the vault forbids and the guard does not know of."""
     return answer(query, (Position(tick_lower=30_000, tick_upper=30_600, allocation0=UNIT, allocation1=0),))
@@ -198,17 +222,20 @@ def comes_and_goes(query: RebalanceQuery) -> bytes:
 
 
 async def test_what_strangers_give_a_vault_changes_no_score_and_voids_no_round(world: LiveWorld) -> None:
-    """Tokens sent to it, and liquidity minted in its name into the range that plans open and close."""
+    """Tokens sent to it, liquidity minted in its name into the range that plans open and close, and swaps for it."""
     await seed_days(world)
     made = world.here.made
     chain, vault = made.chain, int(made.vault, 16)
     tokens = [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]
     mint = selector("mint(address,int24,int24,uint128,bytes)") + words(vault, -600, 600, 10**15, 5 * 32, 0)
+    limit = get_sqrt_ratio_at_tick(-6000)
+    swap = selector("swap(address,bool,int256,uint160,bytes)") + words(vault, 1, 10**15, limit, 5 * 32, 0)
 
     async def give() -> None:
         for token in tokens:
             await chain.send(token, call_data("transfer(address,uint256)", vault, 1))
-        await chain.send(chain.payer, "0x" + mint.hex())
+        for data in (mint, swap):
+            await chain.send(chain.payer, "0x" + data.hex())
         await chain.ask("evm_setNextBlockTimestamp", (await chain.head()).timestamp + 30)  # the vault's cooldown
 
     world.before_block = give
@@ -232,7 +259,7 @@ async def test_tokens_that_the_owner_takes_out_end_the_round_without_a_score(wor
 
     world.before_block = withdraw
     [voided] = (await validate(world, rounds=1, winner=opens_once)).of(RoundVoided)
-    assert "have left the vault, by no plan" in voided.reason
+    assert "the vault did what is no plan of this round" in voided.reason
     assert (await reputation(world)).live_rounds == 0
 
 
