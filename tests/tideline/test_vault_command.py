@@ -15,6 +15,7 @@ from support.vault_world import opening
 
 from executor.vault_abi import rebalance_data
 from simulator.chain.abi import address_of, call_data
+from simulator.chain.artifacts import FACTORY
 from tideline.cli import run
 
 # Anvil's second and fourth account, which everybody knows.
@@ -153,6 +154,8 @@ async def test_a_vault_is_made_and_filled(here: Office, shell: Shell) -> None:
     assert "no factory is known on chain 31337" in await shell(*deploy, "--key", "env:OWNER", code=2)
     wrong = await shell(*deploy, "--factory", chain.manager, "--key", "env:OWNER", code=2)
     assert "is no factory of Uniswap V3" in wrong
+    other = await chain._deploy(FACTORY.creation_code)
+    assert "did not make pool" in await shell(*deploy, "--factory", other, "--key", "env:OWNER", code=2)
     said = await shell.live(*deploy, "--factory", factory)
     vault = next(line for line in said.splitlines() if line.startswith("made")).split()[1]
     here.made.vault = vault
