@@ -1,6 +1,6 @@
 # Two commands: `make up` runs the whole loop on real recorded markets, `make test` checks everything.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up test lint types arch unit unit-native sanitize bench fuzz mutants clean
+.PHONY: help setup setup-dev up live test lint types arch unit unit-native sanitize bench fuzz mutants clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -23,6 +23,9 @@ setup-dev: $(filter .tools/bin/uv,$(UV)) ## the same, with what the tests need
 
 up: setup ## run the main job: a validator, four miners, two real markets on devnets (ARGS="--rounds 3 --speed max")
 	$(RUN)/tideline up $(ARGS)
+
+live: setup ## show a live round on chain: a devnet, a vault, an executor with its own key
+	$(RUN)/tideline up --live $(ARGS)
 
 test: setup-dev lint types arch unit ## set up and run every check
 

@@ -9,7 +9,7 @@ from db.records import Execution, WeightSet
 from db.rows import locked, to_record, to_values
 from db.tables import Tables
 from protocol.errors import StoreError
-from protocol.units import JobId
+from protocol.units import JobId, RoundId
 
 _CHANGEABLE = frozenset({"status", "guard", "mode", "tx_hash", "gas_used", "amounts", "effective_block"})
 
@@ -62,6 +62,35 @@ async def all_of(tables: Tables, job_id: JobId | None, *, status: str | None, li
         rows = rows.filter(status=status)
     ordered = rows.order_by("-created_at", "-effective_block", "execution_id").limit(limit)
     return [to_record(Execution, row) for row in await ordered]
+
+
+async def of_round(tables: Tables, round_id: RoundId) -> list[Execution]:
+    """Return a round's executions, by checkpoint."""
+    rows = await tables.live_executions.filter(round_id=round_id).order_by("checkpoint_index")
+    return [to_record(Execution, row) for row in rows]
+
+
+async def withdraw(
+    tables: Tables, round_id: RoundId, *, reason: str, now: int, after_checkpoint: int = -1
+) -> list[str]:
+    """Let intents of later checkpoints expire that no key has signed for; return their ids.
+
+    A call is locked before its intent, as by the executor: of the two one comes first, and what it signs is followed.
+    """
+    later = tables.live_executions.filter(round_id=round_id, checkpoint_index__gt=after_checkpoint, mode="chain")
+    withdrawn = []
+    for intent in await later.filter(status__in=("planned", "simulated")):
+        of_it = {"execution_id": intent.execution_id}
+        call = await locked(tables.transactions.filter(**of_it)).first()
+        await locked(tables.live_executions.filter(**of_it)).first()
+        if call is None and await tables.transactions.filter(**of_it).exists():
+            continue  # written down just now: its maker goes on with it
+        if call is not None and call.phase not in ("planned", "simulated"):
+            continue
+        await tables.transactions.filter(**of_it).update(phase="expired", reason=reason, updated_at=now)
+        await tables.live_executions.filter(**of_it).update(status="expired", guard=reason, updated_at=now)
+        withdrawn.append(intent.execution_id)
+    return withdrawn
 
 
 async def add_weight_set(tables: Tables, weight_set: WeightSet, *, now: int) -> None:

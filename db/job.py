@@ -16,6 +16,7 @@ from protocol.units import MAX_TICK, MAX_UINT256, MIN_TICK
 Target = Literal["pol", "max_value"]
 TokenSide = Literal["token0", "token1"]
 Feed = Literal["chain", "recorded"]
+LiveMode = Literal["paper", "chain"]
 
 MAX_POSITIONS = 50
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -68,6 +69,8 @@ class Job:
     native_token: TokenSide | None = None
     native_rate_num: int | None = None  # raw units of the quote token, for native_rate_den wei
     native_rate_den: int | None = None
+    live_mode: LiveMode = "paper"  # whether an executor carries out the plans of live rounds on the vault
+    live_confidence_ppm: int = 0  # how sure it must be that the winner beats the benchmark
     revision: int = 0  # kept by the store
     created_at: int = 0  # unix seconds, kept by the store
     updated_at: int = 0
@@ -124,6 +127,8 @@ def validate_job(mapping: Mapping[str, Any]) -> Job:
         native_token=_choice(given, "native_token", get_args(TokenSide), None),
         native_rate_num=_optional(given, "native_rate_num"),
         native_rate_den=_optional(given, "native_rate_den"),
+        live_mode=_choice(given, "live_mode", get_args(LiveMode), "paper"),
+        live_confidence_ppm=_integer(given, "live_confidence_ppm", 0, 999_999, 0),
     )
     _check_feed(job)
     _check_gas(job)
@@ -204,6 +209,8 @@ def _check_feed(job: Job) -> None:
             raise ConfigError("a job on a recorded feed needs opening, the inventory of its virtual vault")
     elif job.record is not None:
         raise ConfigError("record belongs to a recorded feed; a chain job reads its pool on chain")
+    if job.live_mode == "chain" and job.opening is not None:
+        raise ConfigError("live_mode chain needs a real vault; leave opening out and name the vault")
 
 
 def _check_gas(job: Job) -> None:

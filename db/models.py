@@ -36,6 +36,8 @@ class JobRow(Model):
     native_token: fields.Field[str | None] = fields.CharField(max_length=6, null=True)
     native_rate_num = optional_int256()
     native_rate_den = optional_int256()
+    live_mode = fields.CharField(max_length=16, default="paper")
+    live_confidence_ppm = fields.IntField(default=0)
     revision = fields.BigIntField()
     created_at = fields.BigIntField()
     updated_at = fields.BigIntField()

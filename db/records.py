@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from protocol.units import Hotkey, JobId, RoundId, Uid
 
+REJECTED = "rejected"  # the status of an intent whose plan is itself at fault: its sender's, and no failure of ours
 RoundType = Literal["evaluation", "live"]
 RoundStatus = Literal["active", "completed", "inconclusive"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tortoise.exceptions import IntegrityError
 
-from db import jobs
+from db import executions, jobs
 from db.models import RoundRow
 from db.records import Evidence, Prediction, Round, RoundScore, RoundStart, RoundType, ScoreEntry
 from db.rows import locked, to_record, to_values
@@ -36,14 +36,20 @@ async def add_predictions(tables: Tables, predictions: Iterable[Prediction]) -> 
         await tables.predictions.bulk_create(rows, ignore_conflicts=True)
 
 
-async def take_back(tables: Tables, round_id: RoundId, *, after_checkpoint: int) -> None:
-    """Delete what was asked, and planned on paper, at later checkpoints of an active round: their blocks are gone."""
+async def take_back(tables: Tables, round_id: RoundId, *, after_checkpoint: int, now: int) -> None:
+    """Delete what was asked, and planned and not signed, at later checkpoints of an active round: their blocks are
+    gone.
+    """
     row = await lock(tables, round_id)
     if row.status != "active":
         raise StoreError("only an active round takes answers back", round_id=round_id)
     gone = {"round_id": round_id, "checkpoint_index__gt": after_checkpoint}
     await tables.predictions.filter(**gone).delete()
-    await tables.live_executions.filter(**gone, mode="paper").delete()  # what may be on a chain is never forgotten
+    await tables.live_executions.filter(**gone, mode="paper").delete()
+    reason = "the chain took back the block that it was about"
+    unsigned = await executions.withdraw(tables, round_id, after_checkpoint=after_checkpoint, reason=reason, now=now)
+    await tables.transactions.filter(execution_id__in=unsigned).delete()
+    await tables.live_executions.filter(execution_id__in=unsigned).delete()  # what was signed is followed to its end
 
 
 async def void(tables: Tables, round_id: RoundId, reason: str, *, end_block: int | None, now: int) -> None:
@@ -54,6 +60,7 @@ async def void(tables: Tables, round_id: RoundId, reason: str, *, end_block: int
     if row.status == "active":
         row.update_from_dict({"status": "inconclusive", "reason": reason, "end_block": end_block, "closed_at": now})
         await row.save()
+        await executions.withdraw(tables, round_id, reason=f"its round is inconclusive: {reason}", now=now)
 
 
 async def lock(tables: Tables, round_id: RoundId) -> RoundRow:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -156,8 +156,8 @@ class Store:
         await self._write(rounds.add_predictions, predictions)
 
     async def take_back_answers(self, round_id: RoundId | str, *, after_checkpoint: int) -> None:
-        """Forget answers and paper intents of later checkpoints: the chain took back the blocks they were about."""
-        await self._write(rounds.take_back, RoundId(round_id), after_checkpoint=after_checkpoint)
+        """Forget answers and unsigned intents of later checkpoints: the chain took back the blocks they were about."""
+        await self._write(rounds.take_back, RoundId(round_id), after_checkpoint=after_checkpoint, now=self._clock())
 
     async def finish_round(self, result: RoundFinish, advance: Advance) -> bool:
         """Write a result with all that follows from it, in one transaction; False if it was there already.
@@ -245,13 +245,26 @@ class Store:
         only = None if job_id is None else JobId(job_id)
         return await self._read(executions.all_of, only, status=status, limit=limit)
 
+    async def round_executions(self, round_id: RoundId | str) -> list[Execution]:
+        """Return a round's intents and what became of them, by checkpoint."""
+        return await self._read(executions.of_round, RoundId(round_id))
+
+    async def withdraw_intents(self, round_id: RoundId | str, reason: str) -> None:
+        """Let those of a round's intents expire that are for a chain and have not been signed."""
+        await self._write(executions.withdraw, RoundId(round_id), reason=reason, now=self._clock())
+
     # The executor's transactions
 
-    async def plan_transaction(self, call: Call, *, amounts: str | None = None) -> Transaction:
-        """Write a call, with the amounts predicted of its intent; the same again returns what is there, another call
-        for its intent is a StoreError.
+    async def plan_transactions(self, calls: Sequence[Call], *, amounts: str | None = None) -> list[Transaction]:
+        """Write an intent's calls, with the amounts predicted of it; the same again returns what is there, others for
+        the same intent are a StoreError.
         """
-        return await self._write(transactions.plan, call, amounts=amounts, now=self._clock())
+        return await self._write(transactions.plan, calls, amounts=amounts, now=self._clock())
+
+    async def plan_transaction(self, call: Call, *, amounts: str | None = None) -> Transaction:
+        """Write an intent's one call, as `plan_transactions` does."""
+        [transaction] = await self.plan_transactions([call], amounts=amounts)
+        return transaction
 
     async def get_transaction(self, execution_id: str) -> Transaction | None:
         """Return an intent's transaction, or None."""

@@ -4,8 +4,11 @@ planned -> simulated -> signed -> sent -> mined -> confirmed -> reconciled
 planned, simulated -> refused | expired          no nonce was used
 signed, sent -> ... -> cancelled                  the nonce went to a transaction that does nothing
 mined -> reverted                                 the chain took it and undid it
-mined -> sent                                     the chain took its block back
+mined, confirmed -> sent                          the chain took its block back
 signed, sent -> diverged                          somebody else used the nonce: the key is used elsewhere
+
+An intent that takes several transactions has one for each step, all written down before the first is begun. A step is
+signed once the one before it is reconciled, and refused where that ended otherwise.
 """
 
 from __future__ import annotations
@@ -32,11 +35,26 @@ Purpose = Literal["plan", "noop"]
 # With a nonce that is not known to be spent: these must be brought to an end before the key signs for anything else.
 IN_FLIGHT: tuple[Phase, ...] = ("signed", "sent", "mined")
 UNFINISHED: tuple[Phase, ...] = ("planned", "simulated", *IN_FLIGHT, "confirmed")
+PARTIAL = "partial"  # the status of an intent of which some steps were carried out and the rest will not be
+
+
+def step_id(intent_id: str, number: int) -> str:
+    """Return the id of an intent's step, counted from 0: the first has the intent's own."""
+    return f"{intent_id}#{number}" if number else intent_id
+
+
+def read_step_id(execution_id: str) -> tuple[str, int]:
+    """Return the intent and the number of a step."""
+    intent_id, mark, number = execution_id.rpartition("#")
+    return (intent_id, int(number)) if mark else (execution_id, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an intent asks of the chain. `execution_id` names the intent; `deadline` is in seconds of chain time."""
+    """What an intent asks of the chain. `execution_id` names its step; `deadline` is in seconds of chain time.
+
+    `to` is empty where the data is the code of a contract to be made.
+    """
 
     execution_id: str
     chain_id: int

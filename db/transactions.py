@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from db.rows import locked, to_values
 from db.tables import Tables
-from db.transaction import IN_FLIGHT, UNFINISHED, Attempt, Call, Halt, Phase, Receipt, Transaction
+from db.transaction import (
+    IN_FLIGHT,
+    PARTIAL,
+    UNFINISHED,
+    Attempt,
+    Call,
+    Halt,
+    Phase,
+    Receipt,
+    Transaction,
+    read_step_id,
+    step_id,
+)
 from protocol.errors import StoreError
 
 _CONTROL = "executor"  # the one row
@@ -22,22 +35,27 @@ _BEFORE: dict[Phase, tuple[Phase, ...]] = {
 }
 
 
-async def plan(tables: Tables, call: Call, *, amounts: str | None, now: int) -> Transaction:
-    """Write a call and what its intent is predicted to come to, both or neither; or return the transaction that is
-    there for the same intent and asks for the same.
+async def plan(tables: Tables, calls: Sequence[Call], *, amounts: str | None, now: int) -> list[Transaction]:
+    """Write an intent's calls, in their order, and what it is predicted to come to, all or nothing; or return the
+    transactions that are there for the same intent and ask for the same.
     """
-    row = tables.transactions(**{**to_values(call), "phase": "planned", "created_at": now, "updated_at": now})
-    await tables.transactions.bulk_create([row], ignore_conflicts=True)
-    found = await get(tables, call.execution_id)
-    if found is None or found.call != call:
-        raise StoreError("this intent has another transaction already", execution_id=call.execution_id)
-    if amounts is not None and found.phase == "planned":
-        await tables.live_executions.filter(execution_id=call.execution_id).update(amounts=amounts)
+    intent_id = calls[0].execution_id
+    fresh = {"phase": "planned", "created_at": now, "updated_at": now}
+    rows = [tables.transactions(**{**to_values(call), **fresh}) for call in calls]
+    if await get(tables, intent_id) is None:  # what is there is never added to
+        await tables.transactions.bulk_create(rows, ignore_conflicts=True)
+    found = [await _read(tables, row) for row in await _steps(tables, intent_id)]
+    if [transaction.call for transaction in found] != list(calls):
+        raise StoreError("this intent has another transaction already", execution_id=intent_id)
+    if amounts is not None and all(transaction.phase == "planned" for transaction in found):
+        intent = tables.live_executions.filter(execution_id=intent_id).exclude(status="expired")
+        if not await intent.update(amounts=amounts):
+            raise StoreError("this intent was withdrawn", execution_id=intent_id)
     return found
 
 
 async def get(tables: Tables, execution_id: str) -> Transaction | None:
-    """Return an intent's transaction, or None."""
+    """Return the transaction of an intent, or of a later step of one, or None."""
     row = await tables.transactions.get_or_none(execution_id=execution_id)
     return None if row is None else await _read(tables, row)
 
@@ -45,7 +63,7 @@ async def get(tables: Tables, execution_id: str) -> Transaction | None:
 async def unfinished(tables: Tables, chain_id: int, sender: str) -> list[Transaction]:
     """Return the key's transactions that have not ended: those with a nonce first, by nonce, then in order."""
     rows = await tables.transactions.filter(chain_id=chain_id, sender=sender, phase__in=UNFINISHED)
-    ordered = sorted(rows, key=lambda r: (r.nonce is None, r.nonce or 0, r.created_at, r.execution_id))
+    ordered = sorted(rows, key=lambda r: (r.nonce is None, r.nonce or 0, r.created_at, read_step_id(r.execution_id)))
     return [await _read(tables, row) for row in ordered]
 
 
@@ -67,6 +85,9 @@ async def signed(
     if key.fence != fence:
         raise StoreError("another executor has taken the key over", sender=row.sender)
     if row.nonce is None:
+        intent_id, number = read_step_id(execution_id)
+        if number and (await _locked(tables, step_id(intent_id, number - 1))).phase != "reconciled":
+            raise StoreError("the step before this one is not done", execution_id=execution_id)
         others = await tables.transactions.filter(chain_id=row.chain_id, sender=row.sender, phase__in=IN_FLIGHT).count()
         if others or row.phase != "simulated" or (key.next_nonce is not None and nonce < key.next_nonce):
             raise StoreError("the key has a transaction in flight, or this nonce behind it", nonce=nonce)
@@ -81,8 +102,10 @@ async def signed(
 
 
 async def sent(tables: Tables, execution_id: str, tx_hash: str, *, now: int) -> Transaction:
-    """Note that a node has taken the bytes."""
-    await _attempts(tables, execution_id).filter(tx_hash=tx_hash).update(sent_at=now, refusal="")
+    """Note that a node has taken the bytes, and when one first did: from then on they wait for a block."""
+    attempt = _attempts(tables, execution_id).filter(tx_hash=tx_hash)
+    await attempt.update(refusal="")
+    await attempt.filter(sent_at=None).update(sent_at=now)
     return await _change(tables, execution_id, ("signed", "sent"), {"phase": "sent"}, now=now)
 
 
@@ -97,7 +120,7 @@ async def settled(tables: Tables, execution_id: str, receipt: Receipt | None, *,
     empty: dict[str, Any] = dict.fromkeys(_RECEIPT)
     found = empty if receipt is None else asdict(receipt)
     changes = {"phase": "sent" if receipt is None else "mined"} | {f"mined_{k}": v for k, v in found.items()}
-    return await _change(tables, execution_id, ("signed", "sent", "mined"), changes, now=now)
+    return await _change(tables, execution_id, ("signed", "sent", "mined", "confirmed"), changes, now=now)
 
 
 async def finished(
@@ -105,7 +128,9 @@ async def finished(
 ) -> Transaction:
     """Write down how it ended, or that it is confirmed or reconciled; amounts go to the intent."""
     if amounts is not None:
-        await tables.live_executions.filter(execution_id=execution_id).update(amounts=amounts)
+        await tables.live_executions.filter(execution_id=read_step_id(execution_id)[0]).update(amounts=amounts)
+    if phase == "diverged":  # somebody else has the key: nothing more is signed until a person has looked
+        await set_halt(tables, Halt(is_set=True, reason=f"{execution_id}: {reason}"), now=now)
     return await _change(tables, execution_id, _BEFORE[phase], {"phase": phase, "reason": reason}, now=now)
 
 
@@ -177,9 +202,31 @@ async def _change(
         raise StoreError(f"the transaction is {row.phase}, not {' or '.join(before)}", execution_id=execution_id)
     row.update_from_dict({**changes, "updated_at": now})
     await row.save()
-    told = {"status": row.phase, "tx_hash": row.mined_tx_hash, "gas_used": row.mined_gas_used, "updated_at": now}
-    await tables.live_executions.filter(execution_id=execution_id).update(**told)
+    intent_id, _ = read_step_id(execution_id)
+    told = {**_told(await _steps(tables, intent_id)), "updated_at": now}
+    await tables.live_executions.filter(execution_id=intent_id).update(**told)
     return await _read(tables, row)
+
+
+async def _steps(tables: Tables, intent_id: str) -> list[Any]:
+    """Return the rows of an intent's transactions, in their order."""
+    rows: list[Any] = []
+    while (row := await tables.transactions.get_or_none(execution_id=step_id(intent_id, len(rows)))) is not None:
+        rows.append(row)
+    return rows
+
+
+def _told(steps: Sequence[Any]) -> dict[str, Any]:
+    """Return what an intent's transactions come to: of several, the last hash, all the gas, and how far they are."""
+    mined = [row for row in steps if row.mined_tx_hash is not None]
+    number, row = next(((n, r) for n, r in enumerate(steps) if r.phase != "reconciled"), (0, steps[-1]))
+    status = row.phase
+    if number and status in ("planned", "simulated"):
+        status = "sent"  # it is under way
+    elif number and status not in UNFINISHED:
+        status = PARTIAL
+    gas_used = sum(row.mined_gas_used for row in mined) if mined else None
+    return {"status": status, "tx_hash": mined[-1].mined_tx_hash if mined else None, "gas_used": gas_used}
 
 
 async def _read(tables: Tables, row: Any) -> Transaction:

@@ -15,10 +15,13 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
-    """An operator's bounds. `max_fee_wei` is never exceeded, whatever the chain asks."""
+    """An operator's bounds: never more than `max_fee_wei` for a unit of gas, whatever the chain asks, and, where it is
+    given, than `max_cost_wei` in all for a plan's transaction.
+    """
 
     max_fee_wei: int
     min_tip_wei: int = 1_000_000
+    max_cost_wei: int | None = None
     replacement_permille: int = 1125  # nodes want a tenth more on both prices; some compare with >
 
 

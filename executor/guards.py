@@ -45,9 +45,13 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The plan must not be carried out."""
+    """The plan must not be carried out. `is_plans` says that the plan itself is at fault, not the world or ourselves;
+    `is_passing` that it may be allowed soon.
+    """
 
     reason: str
+    is_plans: bool = False
+    is_passing: bool = False
 
 
 Verdict: TypeAlias = Allowed | Refused
@@ -68,7 +72,7 @@ def check(proposal: Proposal, limits: Limits) -> Verdict:
         _share(proposal, limits),
     ):
         if reason is not None:
-            return Refused(reason)
+            return Refused(reason, is_plans=True)
     return Allowed()
 
 

@@ -60,7 +60,7 @@ class LocalSigner:
 
     async def sign(self, fields: Mapping[str, Any]) -> Signed:
         """Sign a transaction."""
-        to = bytes.fromhex(fields["to"].removeprefix("0x"))  # as text the library takes checksummed addresses only
+        to = bytes.fromhex(fields["to"].removeprefix("0x"))  # as text only checksummed ones are taken
         signed = self._account.sign_transaction({"type": 2, **fields, "to": to})
         return Signed(signed.raw_transaction.to_0x_hex(), signed.hash.to_0x_hex())
 

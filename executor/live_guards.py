@@ -11,7 +11,9 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
-    """An operator's bounds. Shares are parts per million of the vault's worth; `vaults` are in lower case."""
+    """An operator's bounds. Shares are parts per million of the vault's worth; `vaults` are in lower case. `cooldown_s`
+    is for vaults that set their keeper none.
+    """
 
     vaults: frozenset[str]
     max_age_blocks: int = 30
@@ -20,6 +22,7 @@ class LiveLimits:
     max_external_ppm: int = 10_000
     max_daily_turnover_ppm: int = 3_000_000
     max_daily_loss_ppm: int = 5_000
+    cooldown_s: int = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,12 @@ def check_vault(vault: str, limits: LiveLimits) -> Verdict:
     """Judge whether a vault is one of those that may be touched at all.
 
     Parameters: vault  an address
-    Returns:    Allowed, or Refused
+    Returns:    Allowed, or Refused for now: it may be another executor's
     Source:     ours
     """
-    return Allowed() if vault.lower() in limits.vaults else Refused(f"vault {vault} is not on the list of --allow")
+    if vault.lower() in limits.vaults:
+        return Allowed()
+    return Refused(f"vault {vault} is not on the list of --allow", is_passing=True)
 
 
 def check_age(age_blocks: int, limits: LiveLimits) -> Verdict:
@@ -61,6 +66,18 @@ def check_age(age_blocks: int, limits: LiveLimits) -> Verdict:
     if age_blocks <= limits.max_age_blocks:
         return Allowed()
     return Refused(f"the decision is {age_blocks} blocks old, at most {limits.max_age_blocks}")
+
+
+def check_rest(rested_s: int, limits: LiveLimits) -> Verdict:
+    """Judge whether a vault has rested since its last plan.
+
+    Parameters: rested_s  since then
+    Returns:    Allowed, or Refused for now
+    Source:     execution reference §12: a vault without a cooldown of its own
+    """
+    if rested_s >= limits.cooldown_s:
+        return Allowed()
+    return Refused(f"the vault rests for {limits.cooldown_s - rested_s} s more", is_passing=True)
 
 
 def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:
@@ -78,14 +95,14 @@ def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:
     if s.mean_tick is None:
         return Refused(f"the pool does not remember its price of {limits.twap_s} s ago")
     turnover, loss = s.daily_turnover_ppm + s.turnover_ppm, s.daily_loss_ppm + s.loss_ppm
-    for name, value, most in (
-        ("ticks between price and mean", abs(s.tick - s.mean_tick), limits.max_deviation_ticks),
-        ("ppm between price and external price", _apart_ppm(s), limits.max_external_ppm),
-        ("ppm of turnover in a day", turnover, limits.max_daily_turnover_ppm),
-        ("ppm of loss in a day", loss, limits.max_daily_loss_ppm),
+    for name, value, most, is_plans in (
+        ("ticks between price and mean", abs(s.tick - s.mean_tick), limits.max_deviation_ticks, False),
+        ("ppm between price and external price", _apart_ppm(s), limits.max_external_ppm, False),
+        ("ppm of turnover in a day", turnover, limits.max_daily_turnover_ppm, True),
+        ("ppm of loss in a day", loss, limits.max_daily_loss_ppm, True),
     ):
         if value > most:
-            return Refused(f"{value} {name}, at most {most}")
+            return Refused(f"{value} {name}, at most {most}", is_plans)
     return Allowed()
 
 

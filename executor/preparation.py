@@ -32,21 +32,28 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """An intent's plan: whose, for which vault, since when, and what the vault turned over in the last day."""
+    """An intent's plan: whose, for which vault, since when, and what plans of the last day turned over and lost there.
+
+    The loss counts where the vault does not count itself.
+    """
 
     execution_id: str
     vault: str
     plan: Plan
     effective_block: int
     daily_turnover_ppm: int
+    daily_loss_ppm: int
+    external_price_x96: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A call, the vault before it, and after it as the simulator says. Shares are parts per million of its worth."""
+    """The calls, the vault before them, and after them as the simulator says. Shares are parts per million of its
+    worth. The call of a number has so many times `deadline_s` from the block on that was read.
+    """
 
-    step: Step
-    deadline_s: int
+    steps: tuple[Step, ...]
+    deadlines_s: tuple[int, ...]
     before: Standing
     predicted: Standing
     turnover_ppm: int
@@ -54,27 +61,51 @@ class Prepared:
 
 
 def prepare(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bounds) -> Prepared | Refused:
-    """Turn a plan into the vault's call on the chain as it is.
+    """Turn a plan into the vault's calls on the chain as it is.
 
     Parameters: wish  made by `simulator.plan.make_plan` at a checkpoint   ·   reading  of the vault, now
-    Returns:    the call with what must come of it, or why there is none. The plan is carried out as on a miner's fork
-                at its effective block: what was to be kept is kept, a swap happens only if it was planned, allocations
-                are scaled to what is owned
+    Returns:    the calls with what must come of them, or why there are none. The plan is carried out as on a miner's
+                fork at its effective block: what was to be kept is kept, a swap happens only if it was planned,
+                allocations are scaled to what is owned
     Rounding:   shares are ceiled
     Raises:     SimulationError when the fork contradicts the plan
     Source:     design §4.6, §4.11
     """
+    order = _order(wish, reading, adapter, bounds)
+    if isinstance(order, Refused):
+        return order
+    fork, plan = order.fork, order.plan
+    after = fork.copy()
+    execution = execute_plan(after, plan)
+    turnover_ppm, loss_ppm = _turnover_ppm(fork, execution), _loss_ppm(fork, after)
+    situation = _situation(wish, reading, fork, turnover_ppm=turnover_ppm, loss_ppm=loss_ppm)
+    for verdict in (check_situation(situation, bounds.live), check(_proposal(fork, plan), bounds.plan)):
+        if isinstance(verdict, Refused):
+            return verdict
+    steps = adapter.steps(reading.listing, order)
+    if isinstance(steps, Refused):
+        return steps
+    deadlines = tuple(reading.header.timestamp + bounds.deadline_s * number for number in range(1, len(steps) + 1))
+    return Prepared(steps, deadlines, standing_of(fork), standing_of(after), turnover_ppm, loss_ppm)
+
+
+def _order(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bounds) -> Order | Refused:
+    """Return the order as the vault's family can carry it out, or why it cannot."""
     plan = wish.plan
     problem = _misfit(reading.fork, plan)
     if problem is not None:
         return Refused(problem)
-    fork = _with_gifts(reading, plan)
     if plan.is_keep:
         return Refused("the plan keeps everything")
-    after = fork.copy()
-    execution = execute_plan(after, plan)
-    turnover_ppm, loss_ppm = _turnover_ppm(fork, execution), _loss_ppm(fork, after)
-    situation = Situation(
+    fork = _with_gifts(reading, plan)
+    deadline_s = reading.header.timestamp + bounds.deadline_s
+    interval = interval_around(fork.pool.tick, bounds.slack_ticks)
+    return adapter.fit(Order(fork, plan, interval, keccak256(wish.execution_id.encode()), deadline_s))
+
+
+def _situation(wish: Wish, reading: VaultReading, fork: Fork, *, turnover_ppm: int, loss_ppm: int) -> Situation:
+    counted = reading.daily_loss_x18
+    return Situation(
         vault=wish.vault,
         age_blocks=reading.header.number - wish.effective_block,
         tick=fork.pool.tick,
@@ -83,20 +114,9 @@ def prepare(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bo
         turnover_ppm=turnover_ppm,
         daily_turnover_ppm=wish.daily_turnover_ppm,
         loss_ppm=loss_ppm,
-        daily_loss_ppm=-(-reading.daily_loss_x18 // 10**12),
+        external_price_x96=wish.external_price_x96,
+        daily_loss_ppm=wish.daily_loss_ppm if counted is None else -(-counted // 10**12),
     )
-    for verdict in (check_situation(situation, bounds.live), check(_proposal(fork, plan), bounds.plan)):
-        if isinstance(verdict, Refused):
-            return verdict
-    deadline_s = reading.header.timestamp + bounds.deadline_s
-    interval = interval_around(fork.pool.tick, bounds.slack_ticks)
-    order = Order(fork, plan, interval, keccak256(wish.execution_id.encode()), deadline_s)
-    steps = adapter.steps(reading.listing, order)
-    if isinstance(steps, Refused):
-        return steps
-    if len(steps) != 1:
-        return Refused(f"{len(steps)} transactions where only one is all or nothing")
-    return Prepared(steps[0], deadline_s, standing_of(fork), standing_of(after), turnover_ppm, loss_ppm)
 
 
 def _misfit(fork: Fork, plan: Plan) -> str | None:

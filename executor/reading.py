@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+from executor.liquidity_manager import LiquidityManager
 from executor.vault_adapter import Listing, TidelineVault, VaultAdapter
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.chain.abi import address_of, call_data, read_words, selector, signed, words
@@ -27,7 +28,7 @@ class VaultReading:
 
     `gifts` is the liquidity that strangers added in its name: the contract takes it when it closes the range.
     `mean_tick` is the pool's over the asked seconds, None where it does not remember so far; `daily_loss_x18` what the
-    vault itself counts as lost in the last day, in units of 1e-18 of its worth.
+    vault itself counts as lost in the last day, in units of 1e-18 of its worth; None where it does not count.
     """
 
     header: Header
@@ -35,13 +36,13 @@ class VaultReading:
     fork: Fork
     gifts: tuple[tuple[Range, int], ...]
     mean_tick: int | None
-    daily_loss_x18: int
+    daily_loss_x18: int | None
 
 
 class VaultReader:
-    """Reads one of our vaults. Made by `connect`."""
+    """Reads one vault. Made by `connect`."""
 
-    def __init__(self, endpoints: Endpoints, info: MarketInfo, adapter: TidelineVault, settings: ChainSettings) -> None:
+    def __init__(self, endpoints: Endpoints, info: MarketInfo, adapter: VaultAdapter, settings: ChainSettings) -> None:
         self._endpoints = endpoints
         self._adapter = adapter
         self._deadline_s = settings.deadline_s
@@ -54,8 +55,19 @@ class VaultReader:
         return self._adapter
 
     @classmethod
-    async def connect(cls, endpoints: Endpoints, pair_address: str, vault: str, settings: ChainSettings) -> VaultReader:
-        """Return the reader of a vault. Raises ConfigError when it is none of ours, or on another pool."""
+    async def connect(
+        cls,
+        endpoints: Endpoints,
+        pair_address: str,
+        vault: str,
+        settings: ChainSettings,
+        *,
+        fee_receiver: str | None = None,
+    ) -> VaultReader:
+        """Return the reader of one of our vaults; with a receiver of its fees, that of a LiquidityManager.
+
+        Raises ConfigError when it is none, or on another pool.
+        """
         kind = await recognise(endpoints, pair_address, deadline_s=settings.deadline_s)
         if kind.family is not Family.UNISWAP_V3:
             raise ConfigError(
@@ -63,14 +75,23 @@ class VaultReader:
             )
         info = await read_info(endpoints, pair_address, settings)
         reader = cls(endpoints, info, TidelineVault(vault), settings)
-        try:
-            [pool] = await reader._ask(await reader.header(None), vault, call_data("POOL()"))
-        except (ValueError, Refused) as error:
-            raise ConfigError(f"{vault} is no vault of ours on chain {endpoints.chain_id}") from error
-        if address_of(pool) != info.pair_address:
-            raise ConfigError(f"vault {vault} is on pool {address_of(pool)}, not {info.pair_address}")
+        header = await reader.header(None)
+        if fee_receiver is None:
+            await reader._require_ours(header, vault)
+        else:
+            reader._adapter = await LiquidityManager.connect(
+                endpoints, header, vault, info, fee_receiver, deadline_s=settings.deadline_s
+            )
         reader._lens = await asyncio.to_thread(lens_code)
         return reader
+
+    async def _require_ours(self, header: Header, vault: str) -> None:
+        try:
+            [pool] = await self._ask(header, vault, call_data("POOL()"))
+        except (ValueError, Refused) as error:
+            raise ConfigError(f"{vault} is no vault of ours on chain {self._endpoints.chain_id}") from error
+        if address_of(pool) != self.info.pair_address:
+            raise ConfigError(f"vault {vault} is on pool {address_of(pool)}, not {self.info.pair_address}")
 
     async def header(self, number: int | None) -> Header:
         """Return the header of a block, or of the head. Raises ChainError."""
@@ -92,7 +113,9 @@ class VaultReader:
             raise SimulationError("the vault was asked for and not read", vault=self._adapter.address)
         fork = Fork.from_opening(reading.snapshot, reading.vault)
         gifts = _disown_gifts(fork, listing)
-        [daily_loss_x18] = await self._ask(header, self._adapter.address, call_data("daily_loss_x18()"))
+        daily_loss_x18 = None
+        if self._adapter.guards_itself:
+            [daily_loss_x18] = await self._ask(header, self._adapter.address, call_data("daily_loss_x18()"))
         mean_tick = await self._mean_tick(header, twap_s)
         return VaultReading(header, listing, fork, gifts, mean_tick, daily_loss_x18)
 

@@ -36,7 +36,8 @@ def realised_amounts(amounts: str | None, receipt: Receipt, realised: Standing) 
     """Return the same with what happened, and by how much it is another: the tracking error.
 
     Parameters: amounts  written by `predicted_amounts`   ·   realised  at the end of the receipt's block
-    Returns:    JSON text. The errors are realised less predicted, in tokens and in worth, both at the realised price;
+    Returns:    JSON text; of several steps that of the last one done. The errors are realised less predicted, in tokens
+                and in worth, both at the realised price;
                 between the planning and the block others trade, so they are seldom 0
     Rounding:   tokens inside positions are floored, on both sides; the error in token1 toward zero
     Raises:     StoreError when nothing was predicted
@@ -58,7 +59,7 @@ def realised_amounts(amounts: str | None, receipt: Receipt, realised: Standing) 
             "error1": str(found1 - expected1),
             "error_in_token1": str(to_raw(prices.value(found0 - expected0, found1 - expected1))),
             "is_exact": realised == predicted,
-            "fee_wei": str(receipt.fee_wei),
+            **_paid(values, receipt),
         }
     )
 
@@ -70,8 +71,15 @@ def unread_amounts(amounts: str | None, receipt: Receipt, why: str) -> str:
     Returns:    JSON text without realised amounts and errors
     Source:     ours
     """
-    known = {"realised_block": receipt.block_number, "realised": None, "unread": why, "fee_wei": str(receipt.fee_wei)}
-    return _text(read_amounts(amounts) | known)
+    values = read_amounts(amounts)
+    known = {"realised_block": receipt.block_number, "realised": None, "unread": why, **_paid(values, receipt)}
+    return _text(values | known)
+
+
+def _paid(values: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
+    """Return what all steps so far have cost: one is reconciled once, in the write that ends it."""
+    fee_wei = int(values.get("fee_wei", 0)) + receipt.fee_wei
+    return {"fee_wei": str(fee_wei), "steps_done": values.get("steps_done", 0) + 1}
 
 
 def read_amounts(amounts: str | None) -> dict[str, Any]:

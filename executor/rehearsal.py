@@ -1,7 +1,8 @@
-"""A call carried out on a node and nowhere else, and what it would leave behind there."""
+"""Calls carried out on a node and nowhere else, and what they would leave behind there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,47 +16,67 @@ from simulator.chain.blocks import Header
 from simulator.chain.compiler import compiled
 from simulator.market import MarketInfo
 
-_REHEARSE = "rehearse(address,address,address,address,bytes)"
-_HEAD_WORDS = 4  # of the answer: both idle balances, the price, where the list begins
+_REHEARSE = "rehearse(address,address,address,address,address,(address,bytes)[])"
+_PLANS_FAULTS = ("too narrow", "too far", "too many positions", "loss")  # the vault's words; a daily loss is one, too
+_PASSING = ("cooldown", "paused")
+_HEAD_WORDS = 6  # of the answer: idle balances, the caller's, the price, where the list begins
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Who calls which vault, on which pool."""
+    """Who calls, which vault is looked at, on which pool; `manager` holds the vault's positions, if one does."""
 
-    keeper: str
+    caller: str
     vault: str
     info: MarketInfo
+    manager: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What the vault would hold, and what the caller would then have of both tokens."""
+
+    standing: Standing
+    purse0: int
+    purse1: int
 
 
 def rehearsal_code() -> str:
-    """Return the code that a node runs as the keeper's, as hex. Raises ConfigError when the compiler is missing."""
+    """Return the code that a node runs as the caller's, as hex. Raises ConfigError when the compiler is missing."""
     return "0x" + compiled("rehearsal", CONTRACTS).runtime_code.hex()
 
 
-async def rehearse(node: rpc.Rpc, header: Header, stage: Stage, step: Step, *, deadline_s: float) -> Standing | Refused:
-    """Return what a vault would hold after the keeper's call at the end of a block, or the words of its refusal.
+async def rehearse(
+    node: rpc.Rpc, header: Header, stage: Stage, steps: Sequence[Step], *, deadline_s: float
+) -> Rehearsed | Refused:
+    """Return what there would be after the caller's calls, one after the other, at the end of a block, or the words of
+    the first refusal.
 
     Raises ChainError. A node that runs no code by state override refuses everything: nothing is sent through it.
     """
-    call = {"to": stage.keeper, "data": "0x" + _data(stage, step.data).hex()}
-    parameters = (call, header.pin(), {stage.keeper: {"code": rehearsal_code()}})
+    call = {"to": stage.caller, "data": "0x" + _data(stage, steps).hex()}
+    parameters = (call, header.pin(), {stage.caller: {"code": rehearsal_code()}})
     request = rpc.Request("eth_call", parameters, _read, is_decisive=True)
     try:
         return await node.ask(request, deadline_s=deadline_s)
     except rpc.Refused as refusal:
-        return Refused(f"the node refuses the call: {refusal.message}")
+        is_plans, is_passing = refusal.message.endswith(_PLANS_FAULTS), refusal.message.endswith(_PASSING)
+        return Refused(f"the node refuses the call: {refusal.message}", is_plans=is_plans, is_passing=is_passing)
 
 
-def _data(stage: Stage, data: bytes) -> bytes:
-    addresses = (stage.vault, stage.info.pair_address, stage.info.token0.address, stage.info.token1.address)
-    head = words(*(int(address, 16) for address in addresses), 5 * 32, len(data))
-    return selector(_REHEARSE) + head + data.ljust(-(-len(data) // 32) * 32, b"\0")
+def _data(stage: Stage, steps: Sequence[Step]) -> bytes:
+    info = stage.info
+    addresses = (stage.vault, info.pair_address, info.token0.address, info.token1.address, stage.manager or "0x0")
+    calls = [words(int(s.to, 16), 64, len(s.data)) + s.data.ljust(-(-len(s.data) // 32) * 32, b"\0") for s in steps]
+    starts = [32 * len(calls) + sum(map(len, calls[:index])) for index in range(len(calls))]
+    head = words(*(int(address, 16) for address in addresses), 6 * 32, len(calls), *starts)
+    return selector(_REHEARSE) + head + b"".join(calls)
 
 
-def _read(value: Any) -> Standing:
+def _read(value: Any) -> Rehearsed:
     answer = read_words(value)
     if len(answer) <= _HEAD_WORDS or len(answer) != _HEAD_WORDS + 1 + 3 * answer[_HEAD_WORDS]:
         raise rpc.BadAnswer("not the rehearsal's answer", words=len(answer))
-    idle0, idle1, sqrt_price_x96, _, _, *fields = answer
-    return Standing(idle0, idle1, unsigned(sqrt_price_x96, 160), read_positions(fields))
+    idle0, idle1, purse0, purse1, sqrt_price_x96, _, _, *fields = answer
+    standing = Standing(idle0, idle1, unsigned(sqrt_price_x96, 160), read_positions(fields))
+    return Rehearsed(standing, purse0, purse1)

@@ -5,34 +5,37 @@ A start is the same loop as going on: what a killed process left is found in the
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from db.records import Execution
+from db.records import REJECTED, Execution
 from db.store import Store
-from db.transaction import Transaction
+from db.transaction import Transaction, read_step_id
 from executor.guards import Refused
-from executor.live_guards import check_age, check_vault
+from executor.live_guards import check_age, check_rest, check_vault
+from executor.past import past_of
 from executor.preparation import Bounds, Prepared, Wish, prepare
+from executor.price_source import PriceSource
 from executor.reading import VaultReader, VaultReading
-from executor.reconcile import predicted_amounts, read_amounts, realised_amounts, unread_amounts
+from executor.reconcile import predicted_amounts, realised_amounts, unread_amounts
 from executor.rehearsal import Stage, rehearse
 from executor.standing import difference, standing_of
-from executor.transactor import Transactor
+from executor.transactor import Ordered, Transactor
 from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
+from simulator.chain import rpc
 from simulator.chain.endpoints import Endpoints
 from simulator.plan import Plan
 from simulator.recorded import Clock
 
 CHAIN = "chain"  # the mode of an intent that is to reach one
 PLANNED = "planned"
-_DAY_S = 86_400
 _MOST_IN_A_DAY = 10_000  # intents, of all vaults
 _REHEARSAL_S = 20.0
 _KEPT_BLOCKS = 100  # whose state a node that is no archive still has
-_HALTED, _SILENT = "halted", "silent"  # what is told once, beside what is told of an intent
+_HALTED, _SILENT, _BLIND = "halted", "silent", "blind"  # what is told once, beside what is told of an intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ Connect: TypeAlias = Callable[[str, str], Awaitable[VaultReader]]
 class Desk:
     """What the executor works with. Without a transactor it signs nothing and changes nothing: a dry run.
 
-    `connect` returns the reader of (pool, vault); `now` is in unix seconds.
+    `connect` returns the reader of (pool, vault); `now` is in unix seconds. While `prices` do not answer nothing is
+    submitted, or all without that guard.
     """
 
     store: Store
@@ -93,6 +97,8 @@ class Desk:
     observe: Callable[[Fact], None]
     clock: Clock
     now: Callable[[], int]
+    prices: PriceSource | None = None
+    waits_for_price: bool = True
 
 
 class ExecutorService:
@@ -153,16 +159,34 @@ class ExecutorService:
         prepared = await self._prepare(intent)
         if prepared is None:
             return False
+        if isinstance(prepared, Refused) and prepared.is_passing:
+            put_off = f"{intent.execution_id} is put off"
+            return self._say(put_off, Waiting(f"{put_off}: {prepared.reason}"))
         if isinstance(prepared, Refused):
-            return await self._refuse(intent, prepared.reason)
+            return await self._refuse(intent, prepared)
         reading, call = prepared
         desk = self._desk
         if desk.transactor is None:
             return self._say(intent.execution_id, DryRun(intent.execution_id, call))
-        data, amounts = "0x" + call.step.data.hex(), predicted_amounts(call, reading.header)
-        await desk.transactor.submit(intent.execution_id, call.step.to, data, deadline=call.deadline_s, amounts=amounts)
+        amounts = predicted_amounts(call, reading.header)
+        calls = [
+            Ordered(step.to, "0x" + step.data.hex(), deadline)
+            for step, deadline in zip(call.steps, call.deadlines_s, strict=True)
+        ]
+        try:
+            await desk.transactor.submit(intent.execution_id, calls, amounts=amounts)
+        except StoreError as error:
+            if not await self._is_withdrawn(intent.execution_id):
+                raise
+            desk.observe(Refusal(intent.execution_id, error.message))
+            return True
         desk.observe(Submitted(intent.execution_id, call))
         return True
+
+    async def _is_withdrawn(self, execution_id: str) -> bool:
+        """Whether the validator has taken an intent back before anything was signed for it."""
+        intent = await self._desk.store.get_execution(execution_id)
+        return intent is None or intent.status == "expired"
 
     async def _prepare(self, intent: Execution) -> tuple[VaultReading, Prepared] | Refused | None:
         """Return the call on the state of one block, on which simulator and node agree; None before its time."""
@@ -178,42 +202,75 @@ class ExecutorService:
             fresh = check_age(header.number - intent.effective_block, bounds.live)
             if isinstance(fresh, Refused):
                 return fresh
+            plan = _read_plan(intent)
+            wish = await self._wish(intent, plan, reader)
+            if isinstance(wish, Refused):
+                return wish
             reading = await reader.read(header, twap_s=bounds.live.twap_s)
-            wish = Wish(
-                execution_id=intent.execution_id,
-                vault=intent.vault,
-                plan=_read_plan(intent.plan),
-                effective_block=intent.effective_block,
-                daily_turnover_ppm=await self._daily_turnover_ppm(intent),
-            )
             prepared = prepare(wish, reading, reader.adapter, bounds)
-        except (ConfigError, SimulationError) as error:
+        except (ConfigError, SimulationError, rpc.Refused) as error:
             return Refused(str(error))
         if isinstance(prepared, Refused):
             return prepared
-        stage = Stage(self._desk.keeper, intent.vault, reader.info)
-        found = await rehearse(self._desk.endpoints, header, stage, prepared.step, deadline_s=_REHEARSAL_S)
+        stage = Stage(self._desk.keeper, intent.vault, reader.info, reading.listing.query.manager)
+        found = await rehearse(self._desk.endpoints, header, stage, prepared.steps, deadline_s=_REHEARSAL_S)
         if isinstance(found, Refused):
             return found
-        apart = difference(prepared.predicted, found)
+        apart = difference(prepared.predicted, found.standing)
         if apart is not None:
             return Refused(f"the node and the simulator differ: {apart}")
         return reading, prepared
 
-    async def _refuse(self, intent: Execution, reason: str) -> bool:
+    async def _wish(self, intent: Execution, plan: Plan, reader: VaultReader) -> Wish | Refused:
+        """Return what is to be judged: the plan, what the vault's others came to, and what the price is elsewhere."""
+        desk = self._desk
+        past = past_of(await desk.store.executions(limit=_MOST_IN_A_DAY), intent, now=desk.now())
+        if not reader.adapter.guards_itself:
+            rest = check_rest(desk.now() - past.last_at, desk.bounds.live)
+            if isinstance(rest, Refused):
+                return rest
+        price: int | None = None
+        if desk.prices is not None:
+            try:
+                price = await desk.prices.sqrt_price_x96(reader.info)
+                self._told.discard(_BLIND)
+            except ChainError as error:
+                if desk.waits_for_price:
+                    return Refused(str(error), is_passing=True)
+                self._say(_BLIND, Waiting(f"for nothing, but unguarded by it: {error}"))
+        return Wish(
+            execution_id=intent.execution_id,
+            vault=intent.vault,
+            plan=plan,
+            effective_block=intent.effective_block,
+            daily_turnover_ppm=past.turnover_ppm,
+            daily_loss_ppm=past.loss_ppm,
+            external_price_x96=price,
+        )
+
+    async def _refuse(self, intent: Execution, refused: Refused) -> bool:
+        refusal = Refusal(intent.execution_id, refused.reason)
         if self._desk.transactor is None:
-            return self._say(intent.execution_id, Refusal(intent.execution_id, reason))
-        await self._desk.store.update_execution(intent.execution_id, {"status": "refused", "guard": reason})
-        self._desk.observe(Refusal(intent.execution_id, reason))
+            return self._say(intent.execution_id, refusal)
+        status = REJECTED if refused.is_plans else "refused"
+        if not await self._is_withdrawn(intent.execution_id):
+            await self._desk.store.update_execution(intent.execution_id, {"status": status, "guard": refused.reason})
+        self._desk.observe(refusal)
         return True
 
     async def _finish(self, transactor: Transactor, transaction: Transaction) -> bool:
         execution_id = transaction.call.execution_id
         desk = self._desk
+
+        def complain(words: str) -> None:
+            self._say(f"{execution_id}: {words}", Waiting(f"{execution_id}: {words}"))
+
         try:
-            ended = await transactor.run(execution_id, self._check, now=desk.now, clock=desk.clock)
+            ended = await transactor.run(execution_id, self._check, now=desk.now, clock=desk.clock, complain=complain)
         except StoreError:
             halt = await desk.store.read_halt()
+            if await self._is_withdrawn(read_step_id(execution_id)[0]):
+                return True
             if not halt.is_set:
                 raise
             return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
@@ -221,31 +278,31 @@ class ExecutorService:
         return True
 
     async def _check(self, transaction: Transaction) -> str:
-        """Hold the vault at the end of the receipt's block against the prediction; return both as JSON text."""
-        execution_id, receipt = transaction.call.execution_id, transaction.receipt
-        intent = await self._desk.store.get_execution(execution_id)
+        """Hold the vault at the end of the receipt's block against the prediction; return both as JSON text.
+
+        What cannot be read is said to be so: a key whose call is on the chain must not wait for it for ever.
+        """
+        receipt, (intent_id, _) = transaction.receipt, read_step_id(transaction.call.execution_id)
+        intent = await self._desk.store.get_execution(intent_id)
         if intent is None or receipt is None:
-            raise StoreError("a confirmed transaction without its intent or receipt", execution_id=execution_id)
-        reader = await self._reader(intent)
+            raise StoreError("a confirmed transaction without its intent or receipt", execution_id=intent_id)
+        try:
+            reader = await self._reader(intent)
+        except (ConfigError, rpc.Refused) as error:
+            return unread_amounts(intent.amounts, receipt, str(error))
         header = await reader.header(receipt.block_number)
         if header.block_hash != receipt.block_hash:
             raise ChainError("the receipt's block is another one now", retryable=True, block=receipt.block_number)
         try:
             reading = await reader.read(header, twap_s=self._desk.bounds.live.twap_s)
+        except (ConfigError, SimulationError, rpc.Refused) as error:
+            return unread_amounts(intent.amounts, receipt, str(error))
         except ChainError as error:
             head = await reader.header(None)
             if head.number < receipt.block_number + _KEPT_BLOCKS:
                 raise
-            # After a long absence no node may have that state any more; the key must not wait for it for ever.
             return unread_amounts(intent.amounts, receipt, str(error))
         return realised_amounts(intent.amounts, receipt, standing_of(reading.fork))
-
-    async def _daily_turnover_ppm(self, intent: Execution) -> int:
-        """Return what this vault's plans of the last day turned over, those under way and undone included."""
-        since = self._desk.now() - _DAY_S
-        rows = await self._desk.store.executions(limit=_MOST_IN_A_DAY)
-        others = (e for e in rows if e.vault.lower() == intent.vault.lower() and e.execution_id != intent.execution_id)
-        return sum(int(read_amounts(e.amounts).get("turnover_ppm", 0)) for e in others if e.created_at >= since)
 
     async def _reader(self, intent: Execution) -> VaultReader:
         job = await self._desk.store.get_job(intent.job_id)
@@ -264,9 +321,12 @@ class ExecutorService:
         return False
 
 
-def _read_plan(text: str) -> Plan:
+def _read_plan(intent: Execution) -> Plan:
+    """Return an intent's plan, to the last digit as it was approved."""
+    if hashlib.sha256(intent.plan.encode()).hexdigest() != intent.payload_digest:
+        raise SimulationError("the intent's plan is not the one that was approved")
     try:
-        value = json.loads(text)
+        value = json.loads(intent.plan)
     except ValueError as error:
         raise SimulationError("the intent's plan is no JSON") from error
     return Plan.from_json(value)

@@ -8,31 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from db.transaction import Attempt, Phase, Purpose, Receipt, Transaction
 from protocol.errors import SimulationError
 
+Tag = Literal["latest", "safe", "finalized"]
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait. `confirmations` counts the receipt's own block."""
+    """How long to wait. A block is settled once it is `confirmations` deep, its own counted, and not above the block
+    that the chain calls by the `settled` tag. A nonce of ours in strange hands is believed at the `doubts`th look.
+    """
 
     confirmations: int = 3
     resubmit_s: int = 8
     max_simulation_age_blocks: int = 2
+    settled: Tag = "latest"
+    doubts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """The chain as it is now, as far as one transaction is concerned.
 
-    `settled_nonce` is how many transactions of the key are that deep that a reorg is not expected to undo them;
-    `receipts` holds those of canonical blocks; `pending` the hashes of attempts that a node has not forgotten.
+    `settled_block` is the highest that a reorg is not expected to undo, `settled_nonce` how many transactions of the
+    key are as deep as that asks, whatever the block is called by; `receipts` holds those of canonical blocks; `pending`
+    the hashes of attempts that a node has not forgotten.
     """
 
     block_number: int
     timestamp: int
+    settled_block: int
     settled_nonce: int
     receipts: Mapping[str, Receipt]
     pending: frozenset[str]
@@ -100,9 +108,10 @@ def next_step(transaction: Transaction, sight: Sight, patience: Patience, *, now
         case "signed" | "sent":
             return _in_flight(transaction, sight, patience, now=now)
         case "mined":
-            return _mined(transaction, sight, patience)
+            return _mined(transaction, sight)
         case "confirmed":
-            return Reconcile()
+            found = _receipt(transaction, sight)
+            return Reconcile() if found == transaction.receipt else Settle(found)
         case _:
             return Wait()
 
@@ -129,16 +138,18 @@ def _in_flight(transaction: Transaction, sight: Sight, patience: Patience, *, no
         return Sign("noop")
     if last.refusal:
         return Wait()  # not even nothing can be sent: for a person to look at
-    if last.sent_at is None or last.tx_hash not in sight.pending:
+    if last.sent_at is None:
         return Send(last)
-    return Sign(last.purpose) if now - last.sent_at >= patience.resubmit_s else Wait()
+    if now - last.sent_at >= patience.resubmit_s:
+        return Sign(last.purpose)  # whether nodes show it or not: some show nothing that is in no block yet
+    return Wait() if last.tx_hash in sight.pending else Send(last)
 
 
-def _mined(transaction: Transaction, sight: Sight, patience: Patience) -> Step:
+def _mined(transaction: Transaction, sight: Sight) -> Step:
     found, stored = _receipt(transaction, sight), transaction.receipt
     if found is None or found != stored:
         return Settle(found)
-    if sight.block_number < stored.block_number + patience.confirmations - 1:
+    if stored.block_number > sight.settled_block:
         return Wait()
     attempt = transaction.mined_attempt
     if attempt is None:

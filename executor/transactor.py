@@ -6,13 +6,13 @@ acted on and not answered, is found again by the next look; so a restart is noth
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from db.store import Store
-from db.transaction import Attempt, Call, Purpose, Transaction
-from executor.chain import Prices, Reverted, TransactionChain
+from db.transaction import UNFINISHED, Attempt, Call, Purpose, Transaction, read_step_id, step_id
+from executor.chain import Reverted, TransactionChain
 from executor.fees import FeePolicy, Fees, bump, suggest
 from executor.keys import Signer
 from executor.send_errors import SendVerdict
@@ -36,6 +36,15 @@ class Settings:
     lease_s: int = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A call that is to be made: to whom (nobody: a new contract), with which data, until which second."""
+
+    to: str
+    data: str
+    deadline: int
+
+
 class Transactor:
     """The only writer of one key on one chain. Made by `open`."""
 
@@ -49,6 +58,7 @@ class Transactor:
         self._holder = holder
         self._settings = settings
         self._fence = 0
+        self._doubts = 0
 
     @classmethod
     async def open(
@@ -60,20 +70,35 @@ class Transactor:
         return transactor
 
     async def submit(
-        self, execution_id: str, to: str, data: str, *, deadline: int, amounts: str | None = None
-    ) -> Transaction:
-        """Write an intent's call down, and what it is predicted to come to. The same again returns what became of it;
-        another is a StoreError.
+        self, execution_id: str, calls: Sequence[Ordered], *, amounts: str | None = None
+    ) -> list[Transaction]:
+        """Write an intent's calls down in their order, and what it is predicted to come to. The same again returns what
+        became of them; others are a StoreError.
         """
-        call = Call(execution_id, self._chain_id, self._signer.address, to, data, deadline)
-        return await self._store.plan_transaction(call, amounts=amounts)
+        sender, chain_id = self._signer.address, self._chain_id
+        steps = [
+            Call(step_id(execution_id, number), chain_id, sender, call.to, call.data, call.deadline)
+            for number, call in enumerate(calls)
+        ]
+        return await self._store.plan_transactions(steps, amounts=amounts)
 
     async def unfinished(self) -> list[Transaction]:
         """Return what has not ended, in the order in which it must be brought to its end."""
         return await self._store.unfinished_transactions(self._chain_id, self._signer.address)
 
-    async def run(self, execution_id: str, check: Checker, *, now: Callable[[], int], clock: Clock) -> Transaction:
-        """Step until the transaction has ended. A chain that does not answer is asked again."""
+    async def run(
+        self,
+        execution_id: str,
+        check: Checker,
+        *,
+        now: Callable[[], int],
+        clock: Clock,
+        tell: Callable[[Transaction], None] = lambda _: None,
+        complain: Callable[[str], None] = lambda _: None,
+    ) -> Transaction:
+        """Step until the transaction has ended, and tell what it is after each. A chain that does not answer is asked
+        again; what keeps a step from being taken is complained of.
+        """
         while True:
             before = await self._read(execution_id)
             try:
@@ -81,7 +106,9 @@ class Transactor:
             except ChainError as error:
                 if not error.retryable:
                     raise
+                complain(str(error))
                 after = before
+            tell(after)
             if _has_ended(after):
                 return after
             if after == before:
@@ -91,9 +118,17 @@ class Transactor:
         """Take one step and return the transaction after it. `check` reconciles: it returns amounts as JSON text."""
         await self._keep_key()
         transaction = await self._read(execution_id)
+        missing = await self._missing_before(transaction)
+        if missing is not None:
+            return await self._store.finish_transaction(execution_id, "refused", missing)
         patience = self._settings.patience
-        sight = await self._chain.see(self._signer.address, transaction.attempts, confirmations=patience.confirmations)
-        match next_step(transaction, sight, patience, now=now):
+        sight = await self._chain.see(self._signer.address, transaction.attempts, patience)
+        step = next_step(transaction, sight, patience, now=now)
+        is_foreign = isinstance(step, Finish) and step.phase == "diverged"
+        self._doubts = self._doubts + 1 if is_foreign else 0
+        if is_foreign and self._doubts < patience.doubts:
+            return transaction  # the nodes may tell of different heads; look again before all is stopped
+        match step:
             case Simulate():
                 return await self._simulate(transaction)
             case Sign(purpose):
@@ -110,6 +145,15 @@ class Transactor:
             case Wait():
                 return transaction
 
+    async def _missing_before(self, transaction: Transaction) -> str | None:
+        """Return why a step that is not signed will never be: the one before it has ended, and not well."""
+        intent_id, number = read_step_id(transaction.call.execution_id)
+        if not number or transaction.nonce is not None:
+            return None
+        before = await self._read(step_id(intent_id, number - 1))
+        is_over = before.phase not in UNFINISHED and before.phase != "reconciled"
+        return f"the step before it is {before.phase}: {before.reason}" if is_over else None
+
     async def _simulate(self, transaction: Transaction) -> Transaction:
         execution_id = transaction.call.execution_id
         found = await self._chain.simulate(transaction.call)
@@ -120,9 +164,12 @@ class Transactor:
 
     async def _sign(self, transaction: Transaction, purpose: Purpose) -> Transaction:
         """Sign and store; nothing is sent yet. Where the operator forbids a dearer attempt, the last one stays."""
-        fees = self._fees(transaction, await self._chain.prices())
+        fees = await self._fees(transaction, purpose)
         if fees is None and transaction.attempts:
-            return transaction
+            last = transaction.attempts[-1]
+            if last.purpose == purpose:
+                await self._chain.send(last)  # nodes may have dropped it
+                return transaction
         if fees is None:
             raise ChainError("gas costs more than the operator allows", retryable=True, sender=self._signer.address)
         nonce = await self._nonce() if transaction.nonce is None else transaction.nonce
@@ -131,12 +178,18 @@ class Transactor:
         execution_id = transaction.call.execution_id
         return await self._store.add_attempt(execution_id, attempt, nonce=nonce, fence=self._fence)
 
-    def _fees(self, transaction: Transaction, prices: Prices) -> Fees | None:
-        policy = self._settings.fees
-        if not transaction.attempts:
-            return suggest(prices.base_fee_wei, prices.tip_wei, policy)
-        last = transaction.attempts[-1]
-        return bump(Fees(last.max_fee_wei, last.tip_wei), prices.base_fee_wei, prices.tip_wei, policy)
+    async def _fees(self, transaction: Transaction, purpose: Purpose) -> Fees | None:
+        """Return what to pay for gas, None where that is more than the operator allows."""
+        policy, prices = self._settings.fees, await self._chain.prices()
+        if transaction.attempts:
+            last = transaction.attempts[-1]
+            fees = bump(Fees(last.max_fee_wei, last.tip_wei), prices.base_fee_wei, prices.tip_wei, policy)
+        else:
+            fees = suggest(prices.base_fee_wei, prices.tip_wei, policy)
+        if fees is None or policy.max_cost_wei is None or purpose == "noop" or transaction.gas_limit is None:
+            return fees
+        cost_wei = transaction.gas_limit * fees.max_fee_wei + await self._chain.data_fee(transaction.call.data)
+        return fees if cost_wei <= policy.max_cost_wei else None
 
     async def _nonce(self) -> int:
         """Return the next nonce: ours is ahead of the chain's while a block with one of ours is being taken back."""
@@ -168,7 +221,11 @@ class Transactor:
                 return await self._sign(transaction, attempt.purpose)
             case SendVerdict.FATAL:
                 return await self._store.note_refusal(execution_id, attempt.tx_hash, words)
-            case SendVerdict.NONCE | SendVerdict.FUNDS | SendVerdict.UNKNOWN:
+            case SendVerdict.FUNDS:
+                raise ChainError(
+                    f"the key cannot pay for its gas: {words}", retryable=True, sender=self._signer.address
+                )
+            case SendVerdict.NONCE | SendVerdict.UNKNOWN:
                 return transaction  # the next look tells
 
     async def _read(self, execution_id: str) -> Transaction:

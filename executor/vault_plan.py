@@ -70,9 +70,9 @@ def make_call(
     after = fork.copy()
     execution = execute_plan(after, plan)
     if after.pool.sqrt_price_x96 not in interval:
-        return Refused("the plan's own swap moves the price out of the allowed interval")
+        return Refused("the plan's own swap moves the price out of the allowed interval", is_plans=True)
     if not _is_filled(fork, plan, execution):
-        return Refused("what the opens lack costs more than is owned")
+        return Refused("what the opens lack costs more than is owned", is_plans=True)
     swap = _swap(fork, plan, interval)
     holdings = {h.range: h for h in fork.portfolio().holdings}
     closing = [holdings[r] for r in plan.close]

@@ -33,6 +33,7 @@ from simulator.opening import RoundOpening
 from simulator.participant import AnswerNote
 from simulator.query import build_query
 from simulator.round import Round, RoundResult
+from simulator.settlement import Settlement
 
 FORMAT = 1
 
@@ -93,6 +94,7 @@ class Evidence:
     blocks: tuple[Block, ...]
     answers: tuple[tuple[AnswerRecord, ...], ...]
     results: Mapping[str, Any]
+    settlement: Settlement | None = None  # of a live round on chain
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -104,6 +106,7 @@ class Evidence:
                 "blocks": [block_to_json(block) for block in self.blocks],
                 "answers": [[record.to_json() for record in ask] for ask in self.answers],
                 "results": self.results,
+                **({} if self.settlement is None else {"settlement": self.settlement.to_json()}),
             }
         )
 
@@ -124,6 +127,7 @@ class Evidence:
                 blocks=tuple(block_from_json(block) for block in value["blocks"]),
                 answers=tuple(tuple(AnswerRecord.from_json(r) for r in ask) for ask in value["answers"]),
                 results=value["results"],
+                settlement=Settlement.from_json(value["settlement"]) if "settlement" in value else None,
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SimulationError(f"evidence cannot be read: {error!r}") from error
@@ -245,6 +249,8 @@ def verify(evidence: Evidence, pick_winner: WinnerRule, *, engine: Engine = "pyt
         _answer_pending(again, evidence.opening, asks)
     if next(asks, None) is not None:
         raise SimulationError("evidence holds answers to a checkpoint that was never asked")
+    if evidence.settlement is not None:
+        again.settle(evidence.settlement)
     result = again.result()
     combined = {Hotkey(h): int(v) for h, v in evidence.results["combined_before"].items()}
     recomputed = results_to_json(result, pick_winner(evidence.opening, result, combined), combined)

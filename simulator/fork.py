@@ -9,12 +9,13 @@ from typing import NamedTuple
 from protocol.errors import SimulationError
 from protocol.units import MAX_UINT128
 from simulator.engine import AnyPool, Engine, pool_from_snapshot
+from simulator.events import LiquidityEvent
 from simulator.math.liquidity_amounts import get_liquidity_for_amounts
 from simulator.math.sqrt_price_math import get_amount0_delta, get_amount1_delta
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.pool import PoolRevert, PositionInfo
 from simulator.portfolio import Holding, Portfolio, Range, VaultPosition, VaultState
-from simulator.recovery import Happening, apply_happening
+from simulator.recovery import Happening, RecoveredCall, apply_call, apply_happening, apply_other
 from simulator.snapshot import PoolSnapshot
 
 VAULT = "vault"
@@ -62,6 +63,19 @@ class Reading(NamedTuple):
     fees1: int
     own_liquidity: int
     pool_liquidity: int
+
+
+class Followed(NamedTuple):
+    """What one act of the real vault moved, raw: tokens into positions (negative: out of them), fees that came out with
+    them, and what a swap took, signed as the pool signs it.
+    """
+
+    minted0: int = 0
+    minted1: int = 0
+    fees0: int = 0
+    fees1: int = 0
+    swapped0: int = 0
+    swapped1: int = 0
 
 
 class Fork:
@@ -220,6 +234,45 @@ class Fork:
         """
         self.pool.timestamp = timestamp
         apply_happening(self.pool, happening)
+
+    def follow(self, happening: Happening) -> Followed:
+        """Let what the real vault did happen here too, where nothing else ever happened than on the chain.
+
+        What is burnt is collected at once: what a position is owed and what is idle are the vault's alike. It may burn
+        more than it minted: a gift, which leaves the pool and is not counted. Idle tokens may fall below 0 by what it
+        paid out of gifts.
+        """
+        if isinstance(happening, RecoveredCall):
+            amount0, amount1 = apply_call(self.pool, happening) or (0, 0)
+            self.idle0 -= amount0
+            self.idle1 -= amount1
+            return Followed(swapped0=amount0, swapped1=amount1)
+        if not isinstance(happening, LiquidityEvent):
+            apply_other(self.pool, happening)
+            return Followed()
+        r, change = Range(happening.tick_lower, happening.tick_upper), happening.liquidity_delta
+        return self._follow_mint(r, change) if change > 0 else self._follow_burn(r, -change)
+
+    def _follow_mint(self, r: Range, liquidity: int) -> Followed:
+        cost0, cost1 = self.pool.mint(VAULT, r.tick_lower, r.tick_upper, liquidity)
+        self.idle0 -= cost0
+        self.idle1 -= cost1
+        self._ranges.add(r)
+        return Followed(cost0, cost1)
+
+    def _follow_burn(self, r: Range, liquidity: int) -> Followed:
+        key = (VAULT, r.tick_lower, r.tick_upper)
+        held = self.pool.positions[key].liquidity if r in self._ranges else 0
+        own = min(liquidity, held)
+        if liquidity > own:
+            self.pool.apply_liquidity(r.tick_lower, r.tick_upper, own - liquidity)
+        if not held:
+            return Followed()
+        burnt0, burnt1 = self.pool.burn(*key, own)
+        got0, got1 = self._collect(r)
+        if own == held:
+            self._ranges.discard(r)
+        return Followed(-burnt0, -burnt1, got0 - burnt0, got1 - burnt1)
 
     def liquidate(self) -> tuple[int, int]:
         """Return all tokens the vault would hold after closing every position, by doing so on a throw-away copy."""

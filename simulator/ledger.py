@@ -30,6 +30,7 @@ from simulator.gas import GasTable
 from simulator.marks import MarkSums
 from simulator.plan import Execution, Plan, execute_plan
 from simulator.portfolio import Portfolio
+from simulator.recovery import Happening, RecoveredCall
 from simulator.valuation import Prices
 
 
@@ -47,7 +48,10 @@ class GasPolicy:
         """Return (amount0, amount1) raw units charged for an amount of gas. Rounding: up, in favour of whoever pays
         for it.
         """
-        wei = gas * self.price_wei
+        return self.convert(gas * self.price_wei)
+
+    def convert(self, wei: int) -> tuple[int, int]:
+        """Return (amount0, amount1) raw units for what was paid in wei. Rounding: up, as in `cost`."""
         amount = -(-wei * self.rate_numerator // self.rate_denominator)
         return (amount, 0) if self.token_is_0 else (0, amount)
 
@@ -210,6 +214,31 @@ class Account:
         self._charge(execution)
         self._remember(self.fork.read())
         return execution
+
+    def follow(self, happening: Happening, *, begins: bool) -> None:
+        """Let what the real vault did happen on its fork, and book it at the prices of the last mark. `begins`: it is
+        the first of what the vault did in one go.
+        """
+        before = self.fork.read()
+        done = self.fork.follow(happening)
+        after = self.fork.read()
+        s, value = self._sums, self.prices.value
+        s.rebalances += begins
+        found = after._replace(fees0=after.fees0 + done.fees0, fees1=after.fees1 + done.fees1)
+        if isinstance(happening, RecoveredCall):
+            s.swap_cost += value(done.swapped0, done.swapped1)
+            s.turnover += value(max(done.swapped0, 0), max(done.swapped1, 0))
+        else:  # the price stands still: what was inside went in or out, and minting rounds up
+            grown0, grown1 = after.principal0 - before.principal0, after.principal1 - before.principal1
+            s.dust += value(done.minted0 - grown0, done.minted1 - grown1)
+            found = found._replace(principal0=before.principal0, principal1=before.principal1)
+        self._settle(before, found)
+        self._remember(after)
+
+    def charge_paid(self, gas: int, fee_wei: int) -> None:
+        """Charge a transaction of the real vault what its receipt says."""
+        self._sums.gas += gas
+        self._sums.gas_value += self.prices.value(*self.gas_policy.convert(fee_wei))
 
     def close(self, prices: Prices) -> Ledger:
         """Mark at the final base prices and return the ledger. Raises SimulationError if the two accounts disagree."""

@@ -51,7 +51,7 @@ class Market(Protocol):
 
     @property
     def vault(self) -> VaultState | None:
-        """The real vault as it was at the last snapshot; None where the market knows of none."""
+        """The real vault as it was at the last snapshot, or at the last block settled; None where there is none."""
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, pinned by hash, with `length_blocks` unbroken blocks to follow.

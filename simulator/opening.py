@@ -92,6 +92,7 @@ class RoundOpening:
     validator_hotkey: Hotkey
     snapshot: PoolSnapshot
     vault: VaultState
+    is_on_chain: bool = False  # a live round whose plans an executor carries out on the vault itself
     snapshot_digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +100,8 @@ class RoundOpening:
             raise SimulationError("a hotkey takes part twice", round_id=self.round_id)
         if self.schedule.delay_blocks > self.schedule.checkpoint_interval_blocks:
             raise SimulationError("plans of one checkpoint would fall due after the next", round_id=self.round_id)
+        if self.is_on_chain and (len(self.entrants) != 1 or not self.vault.in_pool):
+            raise SimulationError("a round on chain is one miner's, with a real vault", round_id=self.round_id)
         object.__setattr__(self, "snapshot_digest", self.snapshot.digest())  # once, not once per query
 
     @property
@@ -134,6 +137,7 @@ class RoundOpening:
             "validator_hotkey": self.validator_hotkey,
             "snapshot": self.snapshot.to_json(),
             "vault": self.vault.to_json(),
+            **({"is_on_chain": True} if self.is_on_chain else {}),
         }
 
     @classmethod
@@ -164,6 +168,7 @@ class RoundOpening:
                 validator_hotkey=value["validator_hotkey"],
                 snapshot=PoolSnapshot.from_json(value["snapshot"]),
                 vault=VaultState.from_json(value["vault"]),
+                is_on_chain=value.get("is_on_chain", False),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise SimulationError(f"round opening is malformed: {error!r}") from error

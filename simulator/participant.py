@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from simulator.engine import AnyPool
+from simulator.fork import Fork
 from simulator.ledger import Account
 from simulator.plan import Desired, InvalidPlan, Plan, make_plan
 from simulator.pool import PoolRevert
@@ -86,9 +87,12 @@ class Checkpoint(Generic[Name]):
 
 @dataclass(slots=True)
 class Participant:
-    """One participant's fork and standing."""
+    """One participant's fork and standing. On chain the fork is the real vault: it changes as that does, and plans are
+    the executor's to carry out.
+    """
 
     account: Account
+    is_on_chain: bool = False
     is_asked: bool = True
     is_out: bool = False
     is_withdrawn: bool = False
@@ -97,18 +101,27 @@ class Participant:
 
     def shown(self) -> Shown:
         """Return what is shown to it now."""
-        account, fork = self.account, self.account.fork
+        account, fork = self.account, self.fork_shown()
         return Shown(fork.portfolio(), account.rebalances, fork.foreign_liquidity(), account.opening.total)
+
+    def fork_shown(self) -> Fork:
+        """Return the fork as it is shown and judged: what gifts have paid for is not owed to anybody."""
+        fork = self.account.fork
+        if fork.idle0 >= 0 and fork.idle1 >= 0:
+            return fork
+        shown = fork.copy()
+        shown.idle0, shown.idle1 = max(fork.idle0, 0), max(fork.idle1, 0)
+        return shown
 
     def desire(self, desired: Sequence[Desired]) -> AnswerNote:
         """Take what it wants to hold from the next effective block on, judged on its fork as it stands."""
-        plan = make_plan(self.account.fork, desired)
+        plan = make_plan(self.fork_shown(), desired)
         if isinstance(plan, InvalidPlan):
             self.outcome = Outcome.INVALID
             return AnswerNote(Noted.INVALID, plan.reason)
         if plan.is_keep:
             return AnswerNote(Noted.KEPT, "")
-        self.pending = plan
+        self.pending = None if self.is_on_chain else plan
         if self.outcome is Outcome.KEPT:
             self.outcome = Outcome.ACCEPTED
         return AnswerNote(Noted.PLANNED, "", plan)

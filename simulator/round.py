@@ -27,7 +27,9 @@ from simulator.ledger import Account, Ledger
 from simulator.opening import RoundOpening
 from simulator.participant import AnswerNote, Checkpoint, Noted, Outcome, Participant, PoolView
 from simulator.pool import PoolRevert
+from simulator.recovery import Happening
 from simulator.scoring import SCORE_UNIT, score_round
+from simulator.settlement import Settlement, check_nav
 from simulator.timetable import Due, Timetable
 from simulator.valuation import Prices
 
@@ -89,13 +91,16 @@ class Round:
         self._base = BaseFork(snapshot, engine=engine)
         self._benchmark = self._account(template.copy(), prices)
         self._participants = {
-            hotkey: Participant(self._account(template.copy(), prices)) for hotkey in opening.participants
+            hotkey: Participant(self._account(template.copy(), prices), is_on_chain=opening.is_on_chain)
+            for hotkey in opening.participants
         }
         self._block_number = snapshot.block_number
         self._block_hash = snapshot.block_hash
         self._timestamp = snapshot.timestamp
         self._times = Timetable(opening.schedule, snapshot.block_number, snapshot.timestamp)
         self._stage = _Stage.STREAMING
+        self._is_settled = False
+        self._acted: set[int] = set()  # blocks in which the real vault did something
         self._enter_checkpoint()
 
     def _account(self, fork: Fork, prices: Prices) -> Account:
@@ -182,11 +187,17 @@ class Round:
         for account in (self._benchmark, *(p.account for p in self._in_round())):
             account.tick_clock(block.timestamp)
         self._timestamp = block.timestamp
+        is_going_on = False  # what the vault does in one go has one mark, before it
         self._mark_if_due(block)
         for event in block.events:
+            is_own, begins = block.is_own(event), not is_going_on
+            if is_own and self.opening.is_on_chain and begins:
+                self._mark()
+            is_going_on = is_own
             happening = self._base.apply(block, event)
-            if block.is_own(event):
-                continue  # the forks hold what the opening portfolio and the plans became instead (design §4.3)
+            if is_own:  # the forks hold what the opening portfolio and the plans became instead (design §4.3)
+                self._follow(happening, block, begins=begins)
+                continue
             try:
                 self._benchmark.fork.apply_foreign(happening, block.timestamp)
             except PoolRevert as revert:
@@ -200,6 +211,15 @@ class Round:
             self._stage = _Stage.FINISHED
         else:
             self._enter_checkpoint()
+
+    def _follow(self, happening: Happening, block: Block, *, begins: bool) -> None:
+        """On chain, let what the real vault did happen on the fork that is the real vault."""
+        self._acted.add(block.number)
+        for participant in self._in_round() if self.opening.is_on_chain else ():
+            participant.account.fork.pool.timestamp = block.timestamp
+            participant.account.follow(happening, begins=begins)
+            if PoolView.of(participant.account.fork.pool) != self.pool:
+                raise Divergence("vault_apart", pool=self.opening.snapshot.pair_address, block=block.number)
 
     def _check_block(self, block: Block) -> None:
         where = {"pool": self.opening.snapshot.pair_address, "block": block.number}
@@ -215,12 +235,14 @@ class Round:
     def _mark_if_due(self, block: Block) -> None:
         """Before a block's events: plans that become effective here, and the restrike that all accounts share."""
         due = self._times.enter(block.number, block.timestamp)
-        if due is Due.NOTHING:
-            return
+        if due is not Due.NOTHING:
+            self._mark(is_effective=due is Due.PLANS)
+
+    def _mark(self, *, is_effective: bool = False) -> None:
         prices = self._prices()
         self._benchmark.mark(prices)
         for participant in self._in_round():
-            participant.settle(prices, is_effective=due is Due.PLANS)
+            participant.settle(prices, is_effective=is_effective)
 
     def _in_round(self) -> list[Participant]:
         return [p for p in self._participants.values() if not p.is_out]
@@ -233,9 +255,26 @@ class Round:
         if self._times.leave(self._block_number) and any(p.is_asked for p in self._participants.values()):
             self._stage = _Stage.ASKING
 
+    def settle(self, settlement: Settlement) -> None:
+        """Take what the chain says of a finished round on chain, once: what the vault holds, and what gas cost.
+
+        Raises SimulationError when the vault holds less than the round has seen it come to, or did something that is
+        no plan of this round: its owner's act, or a plan of the round before that came late.
+        """
+        if self._stage is not _Stage.FINISHED or not self.opening.is_on_chain or self._is_settled:
+            raise SimulationError("only a finished round on chain is settled, once", block=self._block_number)
+        self._is_settled = True
+        strange = self._acted - {paid.block_number for paid in settlement.paid}
+        if strange:
+            raise SimulationError("the vault did what is no plan of this round", block=min(strange))
+        for participant in self._in_round():
+            check_nav(participant.account.fork, settlement.vault, self._base.pool)
+            for paid in settlement.paid:
+                participant.account.charge_paid(paid.gas_used, paid.fee_wei)
+
     def result(self) -> RoundResult:
         """Close every account and return the scores. Raises SimulationError unless the round is finished."""
-        if self._stage is not _Stage.FINISHED:
+        if self._stage is not _Stage.FINISHED or self.opening.is_on_chain != self._is_settled:
             raise SimulationError("the round is not finished", block=self._block_number)
         prices = self._prices()
         benchmark = self._benchmark.close(prices)

@@ -18,6 +18,7 @@ COMMANDS = {
     "miner": "run the reference miner",
     "backtest": "score strategies on recorded rounds, exactly as a validator would",
     "executor": "carry live plans out on a vault, with a key of its own",
+    "vault": "deploy a vault, look at it, fill and empty it, appoint its keeper",
     "allocate": "spread capital over the pools of one pair",
     "jobs": "add, list, pause, resume and remove jobs",
     "leaderboard": "who is best at which job, and how sure that is",
@@ -68,6 +69,7 @@ def group() -> None:
       tideline miner --netuid 98 --wallet.name my --wallet.hotkey miner
       tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
       tideline executor --rpc $RPC --key keystore:keeper.json --allow $VAULT --live
+      tideline vault status $VAULT --rpc $RPC
       tideline leaderboard --job usdc-weth
       tideline evidence verify usdc-weth-evaluation-1
       tideline replay usdc-weth-005

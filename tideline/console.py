@@ -11,15 +11,18 @@ from typing import TextIO
 
 from protocol.units import Hotkey
 from simulator.market import MarketInfo
+from simulator.scoring import SCORE_UNIT
 from validator.progress import (
     Asked,
     IntentStored,
+    PlanExecuted,
     ProgressEvent,
     RoundClosed,
     RoundOpened,
     RoundRewound,
     RoundVoided,
     Trouble,
+    VaultScored,
     WeightsWritten,
 )
 
@@ -80,7 +83,12 @@ class Console:
                 self.tally.intents += 1
                 verdict = "allowed" if event.is_allowed else f"refused: {event.reason}"
                 name = self._name(event.hotkey)
-                self._line(event.job_id, f"live intent of {name} for block {event.effective_block} (paper): {verdict}")
+                where = f"{event.effective_block} ({'chain' if event.is_on_chain else 'paper'})"
+                self._line(event.job_id, f"live intent of {name} for block {where}: {verdict}")
+            case PlanExecuted():
+                self._executed(event)
+            case VaultScored():
+                self._scored(event)
             case WeightsWritten():
                 self._weights(event)
             case Trouble(message):
@@ -122,6 +130,32 @@ class Console:
             f"price {self._price(event.job_id, event.sqrt_price_x96)}  {event.swaps} swaps  "
             f"winner {winner}  |  {self._table(event.scores)}",
         )
+
+    def _executed(self, event: PlanExecuted) -> None:
+        self.tally.live_executions += 1
+        held = ", ".join(f"{lower}..{upper} ({liquidity})" for lower, upper, liquidity in event.positions) or "nothing"
+        error = "unread" if event.error_in_token1 is None else f"{event.error_in_token1} raw token1"
+        self._line(
+            event.job_id,
+            f"ON CHAIN: {event.tx_hash} in block {event.block}, gas {event.gas_used} for {event.fee_wei / 1e18:.8f} "
+            f"native, loss in NAV {event.loss_ppm} ppm, off the prediction by {error}",
+        )
+        self._line(event.job_id, f"the vault now holds {held}")
+
+    def _scored(self, event: VaultScored) -> None:
+        mine, hold = event.ledger, event.benchmark
+        parts = {
+            "fees earned": mine.fees_x192 - hold.fees_x192,
+            "LVR": hold.lvr_x192 - mine.lvr_x192,
+            "swap cost": -mine.swap_cost_x192,
+            "gas": -mine.gas_x192,
+            "rounding": -mine.dust_x192,
+            "NAV against holding": mine.w_close_x192 - hold.w_close_x192,
+        }
+        share = {name: value * SCORE_UNIT // hold.w_open_x192 / BASIS_POINT_E18 for name, value in parts.items()}
+        said = "  ".join(f"{name} {value:+.4f} bp" for name, value in share.items())
+        score = event.score_e18 / BASIS_POINT_E18
+        self._line(event.job_id, f"live score of {self._name(event.hotkey)} {score:+.4f} bp of the vault's NAV: {said}")
 
     def _weights(self, event: WeightsWritten) -> None:
         self.tally.weights_set += event.is_confirmed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,11 +12,23 @@ from simulator.chain.devnet import Devnet, DevnetSettings
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainMarket, ChainSettings
 from simulator.chain.pacing import Pace, Pacer
+from simulator.chain.snapshot import VaultSource
 from simulator.events import Block
 from simulator.market import MarketInfo
+from simulator.portfolio import VaultState
 from simulator.recorded import RealClock
 from simulator.records import Record
 from simulator.snapshot import PoolSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Furniture:
+    """What a devnet's pool is given besides its record: `furnish` puts a vault there with the next block, and says how
+    it is read; `hold` returns when the next block may be made.
+    """
+
+    furnish: Callable[[Devnet], Awaitable[VaultSource]]
+    hold: Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +47,16 @@ class DevnetMarket:
     died is followed by another, from the last block on, when the next round opens.
     """
 
-    def __init__(self, running: _Running, record: Record, settings: DevnetSettings, speed: Fraction | None) -> None:
+    def __init__(
+        self,
+        running: _Running,
+        record: Record,
+        settings: DevnetSettings,
+        speed: Fraction | None,
+        furniture: Furniture | None = None,
+    ) -> None:
         self._running = running
+        self._furniture = furniture
         self._record = record
         self._settings = settings
         self._pacer = Pacer(Pace(speed), RealClock())
@@ -43,11 +64,17 @@ class DevnetMarket:
 
     @classmethod
     async def start(
-        cls, record: Record, *, chain_id: int, speed: Fraction | None, start_block: int | None = None
+        cls,
+        record: Record,
+        *,
+        chain_id: int,
+        speed: Fraction | None,
+        start_block: int | None = None,
+        furniture: Furniture | None = None,
     ) -> DevnetMarket:
         """Start a devnet at the record's opening, or at a block of any lap. Raises ConfigError without an anvil."""
         settings = DevnetSettings(chain_id=chain_id)
-        return cls(await _start(record, settings, start_block), record, settings, speed)
+        return cls(await _start(record, settings, start_block, furniture), record, settings, speed, furniture)
 
     @property
     def url(self) -> str:
@@ -65,14 +92,15 @@ class DevnetMarket:
         return self._running.chain.info
 
     @property
-    def vault(self) -> None:
-        """Nobody: the vault of a demonstration is virtual."""
+    def vault(self) -> VaultState | None:
+        """The vault that stands there; None where the demonstration's is virtual."""
+        return self._running.chain.vault
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, having gone to the next lap if this one has too few blocks left."""
         if not self._running.net.is_running:
             await self._running.stack.aclose()
-            self._running = await _start(self._record, self._settings, self._running.net.head)
+            self._running = await _start(self._record, self._settings, self._running.net.head, self._furniture)
         net, lap = self._running.net, self._record.length_blocks
         left = lap - 1 - (net.head - self._record.first_block) % lap
         if left < length_blocks:
@@ -92,27 +120,33 @@ class DevnetMarket:
         return block
 
     async def settle(self) -> None:
-        """Return at once: nobody else makes blocks here."""
+        """Take the vault as it is, where there is one: nobody else makes blocks here."""
+        await self._running.chain.read_vault()
 
     async def close(self) -> None:
         """End the devnet. Idempotent."""
         await self._running.stack.aclose()
 
     async def _make(self) -> None:
+        if self._furniture is not None:
+            await self._furniture.hold(self._running.net.head)
         try:
             self._made = (await self._running.net.next_block()).number
         except ChainError as error:  # the next round gets a new one
             raise ChainError(error.message, retryable=True, **error.where) from error
 
 
-async def _start(record: Record, settings: DevnetSettings, start_block: int | None) -> _Running:
+async def _start(
+    record: Record, settings: DevnetSettings, start_block: int | None, furniture: Furniture | None
+) -> _Running:
     stack = AsyncExitStack()
     try:
         net = await stack.enter_async_context(await Devnet.start(record, settings, start_block=start_block))
         endpoints = Endpoints.over_http([net.url], chain_id=settings.chain_id)
         stack.push_async_callback(endpoints.close)
         reading = ChainSettings(block_time_s=record.info.block_time_s)
-        chain = await ChainMarket.connect(endpoints, net.addresses.pool, reading)
+        vault = None if furniture is None else await furniture.furnish(net)
+        chain = await ChainMarket.connect(endpoints, net.addresses.pool, reading, vault=vault)
     except BaseException:
         await stack.aclose()
         raise

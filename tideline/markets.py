@@ -43,11 +43,11 @@ async def open_market(
     # A second to import, which only those who read a chain should wait for.
     from simulator.chain.endpoints import Endpoints
     from simulator.chain.market import ChainMarket, ChainSettings
-    from simulator.chain.snapshot import VaultQuery
+    from tideline.vaults import vault_source
 
     endpoints = Endpoints.over_http(access.urls, chain_id=job.chain_id, quorum=access.quorum)
-    vault = None if job.opening is not None else VaultQuery(job.sn_liquidity_manager_address, access.manager)
     try:
+        vault = None if job.opening is not None else await vault_source(endpoints, job, access.manager)
         return await ChainMarket.connect(
             endpoints, job.pair_address, ChainSettings(block_time_s=access.block_time_s), vault=vault
         )

@@ -8,10 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 from db.job import Job
-from db.records import Execution, MinerScore
+from db.records import REJECTED, Execution, MinerScore
 from db.store import Store
 from protocol.errors import ChainError, ConfigError, SimulationError
 from protocol.signing import Signer
@@ -23,6 +23,8 @@ from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import AnswerNote
 from simulator.round import Ask
 from validator import job_settings
+from validator.eligibility import live_candidate
+from validator.live_round import Patience, settle
 from validator.ports import Guard, Miners, Roster
 from validator.progress import (
     Asked,
@@ -33,8 +35,9 @@ from validator.progress import (
     RoundRewound,
     RoundVoided,
     Trouble,
+    VaultScored,
 )
-from validator.reputation import PARTICIPATION_WINDOW_DAYS, advance, is_eligible_for_live
+from validator.reputation import advance
 from validator.rewind import rewind
 from validator.round_run import FinishedRound, RoundRun
 from validator.transport import MinerEndpoint
@@ -42,7 +45,7 @@ from validator.winner import pick_round_winner
 
 _log = logging.getLogger(__name__)
 
-PAPER = "paper"
+PAPER, CHAIN, PLANNED = "paper", "chain", "planned"
 MOST_REWINDS = 16  # a round: each asks the miners again, and a chain that changes so often settles nothing
 
 
@@ -58,6 +61,7 @@ class RunnerContext:
     observe: Observer
     code_version: str
     retry_s: float = 5.0
+    patience: Patience = field(default_factory=Patience)
     pool_engine: Engine = field(default_factory=default_engine)  # rounds come to the same on either
 
 
@@ -145,7 +149,8 @@ class JobRunner:
         reputations = {r.hotkey: r for r in await context.store.reputations(JobId(job.job_id))}
         combined = {e.hotkey: _combined(reputations.get(e.hotkey), e) for e, _ in seats}
         today = datetime.fromtimestamp(snapshot.timestamp, UTC).date()
-        live = await self._eligible_for_live(job, seats, combined, today)
+        candidate = await live_candidate(context.store, job, combined, today)
+        live = next((e for e, _ in seats if e.hotkey == candidate), None)
         vault = job_settings.vault(job, snapshot, self._market.vault)
 
         async def opening(round_type: str, entrants: tuple[Entrant, ...]) -> RoundOpening:
@@ -161,6 +166,7 @@ class JobRunner:
                 round_type=round_type,
                 number=number,
                 validator_hotkey=Hotkey(context.signer.ss58_address),
+                is_on_chain=round_type == "live" and job.live_mode == CHAIN,
             )
 
         openings = [await opening("evaluation", tuple(e for e, _ in seats))]
@@ -179,7 +185,7 @@ class JobRunner:
         version, engine = self._context.code_version, self._context.pool_engine
         runs = tuple(RoundRun(opening, endpoints, version, pool_engine=engine) for opening in openings)
         for run in runs:
-            await self._context.store.start_round(run.start_record(PAPER))
+            await self._context.store.start_round(run.start_record(CHAIN if run.opening.is_on_chain else PAPER))
             snapshot = run.opening.snapshot
             self._context.observe(
                 RoundOpened(
@@ -193,28 +199,6 @@ class JobRunner:
                 )
             )
         return _Period(runs, combined)
-
-    async def _eligible_for_live(
-        self,
-        job: Job,
-        seats: list[tuple[Entrant, MinerEndpoint]],
-        combined: Mapping[Hotkey, int],
-        today: date,
-    ) -> Entrant | None:
-        """Return the winner of the last conclusive evaluation, if registered still and fit for live (design §4.10)."""
-        last = await self._context.store.last_round(JobId(job.job_id), "evaluation", completed_only=True)
-        if last is None or last.winner_hotkey is None:
-            return None
-        entrant = next((e for e, _ in seats if e.hotkey == last.winner_hotkey), None)
-        if entrant is None:
-            return None
-        since = today - timedelta(days=PARTICIPATION_WINDOW_DAYS)
-        rows = await self._context.store.participation(JobId(job.job_id), since_day=since)
-        mine = [row for row in rows if row.hotkey == entrant.hotkey]
-        eligible = is_eligible_for_live(
-            mine, today=today, combined_e18=combined[entrant.hotkey], was_previous_winner=True
-        )
-        return entrant if eligible else None
 
     async def _answer_asks(self, job: Job, period: _Period) -> None:
         """Put every pending ask of the period to the miners at once and take the answers."""
@@ -250,9 +234,13 @@ class JobRunner:
         )
 
     async def _store_intents(self, opening: RoundOpening, ask: Ask, notes: Mapping[Hotkey, AnswerNote]) -> None:
-        """Guard the live winner's plan and store it as an intent; on paper nothing else is done with it."""
+        """Guard the live winner's plan and store it as an intent; on paper nothing else is done with it.
+
+        Where the checkpoint is asked again after a reorg and its first plan was signed already, that one stands.
+        """
+        is_on_chain = opening.is_on_chain
         for hotkey, note in notes.items():
-            if note.plan is None:
+            if note.plan is None or await self._context.store.get_execution(f"{opening.round_id}-{ask.index}"):
                 continue
             refusal = self._context.guard(opening, ask, hotkey, note.plan)
             plan = canonical(note.plan.to_json())
@@ -264,8 +252,8 @@ class JobRunner:
                 round_id=RoundId(opening.round_id),
                 checkpoint_index=ask.index,
                 hotkey=hotkey,
-                mode=PAPER,
-                status=PAPER if refusal is None else "refused",
+                mode=CHAIN if is_on_chain else PAPER,
+                status=_status(is_allowed=refusal is None, is_on_chain=is_on_chain),
                 guard="allowed" if refusal is None else refusal,
                 plan=plan.decode(),
                 payload_digest=hashlib.sha256(plan).hexdigest(),
@@ -280,13 +268,25 @@ class JobRunner:
                     effective_block=ask.effective_block,
                     is_allowed=refusal is None,
                     reason=execution.guard,
+                    is_on_chain=is_on_chain,
                 )
             )
 
     async def _close(self, run: RoundRun, period: _Period) -> None:
-        combined = {hotkey: period.combined_before[hotkey] for hotkey in run.opening.participants}
-        finished = await asyncio.to_thread(run.finish, self._context.signer, pick_round_winner, combined)
-        await self._context.store.finish_round(finished.record, advance=advance)
+        context, opening = self._context, run.opening
+        combined = {hotkey: period.combined_before[hotkey] for hotkey in opening.participants}
+        settlement = None
+        try:
+            if opening.is_on_chain:
+                observe, patience = context.observe, context.patience
+                settlement = await settle(context.store, self._market, opening.round_id, run.blocks, observe, patience)
+            finished = await asyncio.to_thread(run.finish, context.signer, pick_round_winner, combined, settlement)
+        except (SimulationError, ChainError) as error:
+            if not opening.is_on_chain:
+                raise
+            await self._void_run(run, error)  # the evaluation beside it is closed already, and the job goes on
+            return
+        await context.store.finish_round(finished.record, advance=advance)
         self._report_close(run, finished)
 
     def _report_close(self, run: RoundRun, finished: FinishedRound) -> None:
@@ -302,6 +302,15 @@ class JobRunner:
                 swaps=finished.result.swaps,
             )
         )
+        for p in finished.result.participants if run.opening.is_on_chain else ():
+            if p.ledger is not None and p.score_e18 is not None:
+                names = (run.opening.job_id, run.opening.round_id, p.hotkey)
+                self._context.observe(VaultScored(*names, p.score_e18, p.ledger, finished.result.benchmark))
+
+    async def _void_run(self, run: RoundRun, error: SimulationError | ChainError) -> None:
+        round_id = RoundId(run.opening.round_id)
+        await self._context.store.void_round(round_id, str(error), end_block=run.engine.block_number)
+        self._context.observe(RoundVoided(run.opening.job_id, round_id, str(error)))
 
     async def _void(self, job: Job, period: _Period | None, error: SimulationError | ChainError) -> None:
         """Close the period's rounds as inconclusive: nobody is touched. Then wait a little.
@@ -317,13 +326,16 @@ class JobRunner:
             self._told.add(str(error))
             self._context.observe(Trouble(f"job {job.job_id} can open no round and tries again: {error}"))
         for run in period.runs if period is not None else ():
-            await self._context.store.void_round(
-                RoundId(run.opening.round_id), str(error), end_block=run.engine.block_number
-            )
-            self._context.observe(RoundVoided(run.opening.job_id, run.opening.round_id, str(error)))
+            await self._void_run(run, error)
         if isinstance(error, ChainError) and not error.retryable:
             raise ConfigError(f"job {job.job_id} cannot be played: {error}") from error
         await asyncio.sleep(self._context.retry_s)  # the fault may be passing; a tight loop would hide it
+
+
+def _status(*, is_allowed: bool, is_on_chain: bool) -> str:
+    if is_on_chain:
+        return PLANNED if is_allowed else REJECTED
+    return PAPER if is_allowed else "refused"
 
 
 def _combined(stored: MinerScore | None, entrant: Entrant) -> int:

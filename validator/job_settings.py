@@ -70,6 +70,7 @@ def round_opening(
     round_type: str,
     number: int,
     validator_hotkey: Hotkey,
+    is_on_chain: bool = False,
 ) -> RoundOpening:
     """Return the opening of one of the job's rounds: the validator's, and a back-test's."""
     return RoundOpening(
@@ -88,4 +89,5 @@ def round_opening(
         validator_hotkey=validator_hotkey,
         snapshot=snapshot,
         vault=vault,
+        is_on_chain=is_on_chain,
     )

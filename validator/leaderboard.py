@@ -86,6 +86,19 @@ def describe(values: NDArray[np.float64]) -> Excess:
     return Excess(n, mean, error, snr, probability, rounds_needed(snr))
 
 
+def confidence_ppm(history: Iterable[ScoreEntry], hotkey: Hotkey, registered_at_block: int) -> int:
+    """Return how sure it is that a miner beats the benchmark, in parts per million.
+
+    Parameters: history  evaluation scores of one job; those of an earlier registration do not count
+    Returns:    the probability that its true mean excess is positive, as in `describe`; 0 from fewer than two rounds
+    Rounding:   down
+    Raises:     nothing
+    Source:     strategy reference C4
+    """
+    of_it = (e for e in history if e.hotkey == hotkey and e.registered_at_block == registered_at_block and e.scored)
+    return int((describe(_floats(e.score_e18 for e in of_it)).probability_positive or 0.0) * 1_000_000)
+
+
 def rounds_needed(signal_to_noise: float) -> int | None:
     """Return after how many rounds a signal of this size shows.
 

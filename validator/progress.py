@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from protocol.units import Hotkey
+from simulator.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,39 @@ class IntentStored:
     effective_block: int
     is_allowed: bool
     reason: str
+    is_on_chain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanExecuted:
+    """A live plan was carried out on the vault: in which transaction, at what cost, and what the vault then held.
+
+    `loss_ppm` is what the plan cost of the vault's worth; `error_in_token1` by how much realised amounts differ from
+    those predicted (None where the vault could not be read any more); positions are (lower, upper, liquidity).
+    """
+
+    job_id: str
+    round_id: str
+    hotkey: Hotkey
+    tx_hash: str
+    block: int
+    gas_used: int
+    fee_wei: int
+    loss_ppm: int
+    error_in_token1: int | None
+    positions: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultScored:
+    """A live round on chain was scored: the vault's ledger beside that of the untouched portfolio."""
+
+    job_id: str
+    round_id: str
+    hotkey: Hotkey
+    score_e18: int
+    ledger: Ledger
+    benchmark: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +137,16 @@ class Trouble:
 
 
 ProgressEvent: TypeAlias = (
-    RoundOpened | Asked | RoundClosed | RoundVoided | RoundRewound | IntentStored | WeightsWritten | Trouble
+    RoundOpened
+    | Asked
+    | RoundClosed
+    | RoundVoided
+    | RoundRewound
+    | IntentStored
+    | PlanExecuted
+    | VaultScored
+    | WeightsWritten
+    | Trouble
 )
 
 

@@ -20,6 +20,7 @@ from simulator.opening import RoundOpening
 from simulator.participant import AnswerNote
 from simulator.query import build_query
 from simulator.round import Ask, ParticipantResult, Round, RoundResult
+from simulator.settlement import Settlement
 from validator.stored_evidence import pack
 from validator.transport import Exchange, ExchangeStatus, MinerEndpoint
 
@@ -125,8 +126,16 @@ class RoundRun:
         self._blocks.append(block)
         self.engine.advance(block)
 
-    def finish(self, signer: Signer, pick_winner: WinnerRule, combined_before: Mapping[Hotkey, int]) -> FinishedRound:
+    def finish(
+        self,
+        signer: Signer,
+        pick_winner: WinnerRule,
+        combined_before: Mapping[Hotkey, int],
+        settlement: Settlement | None = None,
+    ) -> FinishedRound:
         """Score the finished round, sign its evidence, and return both."""
+        if settlement is not None:
+            self.engine.settle(settlement)
         result = self.engine.result()
         winner = pick_winner(self.opening, result, combined_before)
         evidence = Evidence(
@@ -135,6 +144,7 @@ class RoundRun:
             blocks=tuple(self._blocks),
             answers=tuple(self._answers),
             results=results_to_json(result, winner, combined_before),
+            settlement=settlement,
         )
         digest = evidence.digest()
         record = RoundFinish(

@@ -20,6 +20,7 @@ from protocol.signing import Signature
 from protocol.units import Hotkey
 from simulator.evidence import AnswerRecord, Evidence, block_from_json, block_to_json, canonical
 from simulator.opening import RoundOpening
+from simulator.settlement import Settlement
 
 _DIGEST_BYTES = 32
 
@@ -29,9 +30,10 @@ def pack(evidence: Evidence) -> StoredEvidence:
     own.
     """
     rest = {key: value for key, value in evidence.results.items() if key not in ("participants", "winner")}
+    settled = {} if evidence.settlement is None else {"settlement": evidence.settlement.to_json()}
     return StoredEvidence(
         opening=_seal({"code_version": evidence.code_version, "opening": evidence.opening.to_json()}),
-        blocks=_seal({"blocks": [block_to_json(block) for block in evidence.blocks], "results": rest}),
+        blocks=_seal({"blocks": [block_to_json(block) for block in evidence.blocks], "results": rest, **settled}),
     )
 
 
@@ -62,6 +64,7 @@ def unpack(
         blocks=tuple(block_from_json(block) for block in body["blocks"]),
         answers=_answers(predictions, opening.participants),
         results=results,
+        settlement=Settlement.from_json(body["settlement"]) if "settlement" in body else None,
     )
 
 

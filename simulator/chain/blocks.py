@@ -75,7 +75,9 @@ def read_header(value: Any) -> Header:
 
 @dataclass(frozen=True, slots=True)
 class PoolLog:
-    """An event and whom its log names, in lower case: the owner of liquidity, or the sender and the recipient."""
+    """An event and whom its log names, in lower case: the owner of liquidity and, where it was minted by another, who
+    that was; or the sender and the recipient.
+    """
 
     event: PoolEvent
     parties: tuple[str, ...]
@@ -88,17 +90,19 @@ def pool_logs_request(
 
     def read(log: dict[str, Any]) -> PoolLog | None:
         event = read_log(log, pair_address=pair_address, block_number=header.number, family=family)
-        return None if event is None else PoolLog(event, _parties(event, log["topics"]))
+        return None if event is None else PoolLog(event, _parties(event, log))
 
     return logs_request(header, pair_address, read)
 
 
-def _parties(event: PoolEvent, topics: Sequence[str]) -> tuple[str, ...]:
-    """Return whom a log names; `read_log` has counted its topics."""
+def _parties(event: PoolEvent, log: dict[str, Any]) -> tuple[str, ...]:
+    """Return whom a log names, each once; `read_log` has counted its words."""
     if not isinstance(event, LiquidityEvent | SwapEvent | FlashEvent):
         return ()
-    named = topics[1:2] if isinstance(event, LiquidityEvent) else topics[1:3]
-    return tuple(address_of(read_words(word)[0]) for word in named)
+    named = [read_words(word)[0] for word in log["topics"][1 : 2 if isinstance(event, LiquidityEvent) else 3]]
+    if isinstance(event, LiquidityEvent) and event.liquidity_delta > 0:
+        named.append(read_words(log["data"])[0])  # who pays may be another than who will own it
+    return tuple(dict.fromkeys(address_of(word) for word in named))
 
 
 def logs_request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +163,15 @@ class Devnet:
             raise ChainError("anvil ended by itself", retryable=False, exit_code=exit_code) from error
         self._at = target
         return played
+
+    async def act(self, account: str, transactions: Sequence[Transaction]) -> None:
+        """Put transactions of an account that has never sent before into the next block, ahead of the record's."""
+        await self._node.control(account)
+        await self._node.send(account, transactions)
+
+    async def endow(self, account: str, wei: int) -> None:
+        """Give an account something to pay for gas with."""
+        await self._node.ask("anvil_setBalance", account, hex(wei))
 
     async def check_opening(self) -> None:
         """Raise SimulationError unless the pool is as at the record's opening, to the last tick."""

@@ -107,6 +107,20 @@ class Endpoints:
         is_decisive = any(request.is_decisive for request in requests)
         return await self._query(query, requests[0].method, deadline_s, is_decisive=is_decisive)
 
+    async def ask_each(self, request: Request[T], *, deadline_s: float) -> list[T | ChainError]:
+        """Return what every endpoint that may be asked answers, at least one; raise a retryable ChainError where none
+        may be. For what is told to all, as a transaction is.
+        """
+
+        async def query(rpc: Rpc, seconds: float) -> T:
+            return await rpc.ask(request, deadline_s=seconds)
+
+        until = self._clock.monotonic() + deadline_s
+        while not (ready := self._ready()):
+            await self._between_passes(until, request.method, None)
+        votes = await self._poll(ready, query, self._seconds_left(until))
+        return [v.value if v.error is None else v.error for v in votes]
+
     async def head(self, *, deadline_s: float) -> int:
         """Return the highest block that as many endpoints as the quorum have, and note who lags behind it.
 

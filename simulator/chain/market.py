@@ -20,7 +20,7 @@ from simulator.chain.gauges import refuse_stakes, stake_events, staking_event
 from simulator.chain.lens import lens_code
 from simulator.chain.ownership import own_events
 from simulator.chain.rpc import Absent, BadAnswer, Refused, Request
-from simulator.chain.snapshot import VaultQuery, read_snapshot
+from simulator.chain.snapshot import Reading, VaultQuery, VaultSource, read_snapshot
 from simulator.events import Block, PoolEvent, SwapEvent
 from simulator.family import Family
 from simulator.market import Market, MarketInfo, Reorg, Token
@@ -60,7 +60,7 @@ class ChainMarket:
         settings: ChainSettings,
         *,
         kind: PoolKind,
-        vault: VaultQuery | None = None,
+        vault: VaultSource | None = None,
         lens: str | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -68,7 +68,8 @@ class ChainMarket:
         self._info = info
         self._settings = settings
         self._kind = kind
-        self._vault_query = vault
+        self._vault_source = vault
+        self._vault_query: VaultQuery | None = None
         self._lens = lens
         self._clock: Clock = RealClock() if clock is None else clock
         self._trail: Trail | None = None
@@ -85,7 +86,7 @@ class ChainMarket:
         pair_address: str,
         settings: ChainSettings,
         *,
-        vault: VaultQuery | None = None,
+        vault: VaultSource | None = None,
         clock: Clock | None = None,
     ) -> ChainMarket:
         """Return the market of a pool, its facts read from the chain. Raises ConfigError when it is no such pool."""
@@ -110,13 +111,12 @@ class ChainMarket:
 
     @property
     def vault(self) -> VaultState | None:
-        """The vault at the block of the last snapshot; None where none is read."""
+        """The vault at the block of the last snapshot, or at the last block settled; None where none is read."""
         return self._vault
 
     async def open_round(self, length_blocks: int) -> PoolSnapshot:
         """Return the pool at the head, pinned by hash. Raises a retryable ChainError when no endpoint can say."""
         deadline_s = self._settings.deadline_s
-        query = self._vault_query
         with _passing():
             number = await self._endpoints.head(deadline_s=deadline_s)
             header = await self._header(number)
@@ -124,17 +124,24 @@ class ChainMarket:
                 raise ChainError("the head is gone", retryable=True, block=number)
             if self._kind.family is Family.SLIPSTREAM and self._kind.gauge is None:  # it may have been given one
                 self._kind = await recognise(self._endpoints, self._info.pair_address, deadline_s=deadline_s)
-            if query is not None:
-                await refuse_stakes(self._endpoints, header, self._kind, query.owner, deadline_s=deadline_s)
-            family, lens = self._kind.family, self._lens
-            reading = await read_snapshot(
-                self._endpoints, self._info, header, family=family, vault=query, lens=lens, deadline_s=deadline_s
-            )
+            reading = await self._read(header)
         self._info = replace(self._info, fee_pips=reading.snapshot.fee_pips)
         self._trail = Trail(header, kept=self._settings.kept_blocks)
         self._vault = reading.vault
         self._arrived()
         return reading.snapshot
+
+    async def _read(self, header: Header) -> Reading:
+        """Return the pool and the vault at a block; which positions the vault has is found out there."""
+        deadline_s, source = self._settings.deadline_s, self._vault_source
+        query = source if source is None or isinstance(source, VaultQuery) else await source(self._endpoints, header)
+        if query is not None:
+            await refuse_stakes(self._endpoints, header, self._kind, query.owner, deadline_s=deadline_s)
+        self._vault_query = query
+        family, lens = self._kind.family, self._lens
+        return await read_snapshot(
+            self._endpoints, self._info, header, family=family, vault=query, lens=lens, deadline_s=deadline_s
+        )
 
     async def next_block(self) -> Block:
         """Return the next block once the chain has it. Cancelling the wait loses no block.
@@ -177,6 +184,13 @@ class ChainMarket:
         if await self._header(trail.last.number) != trail.last:
             await self._rewind(trail)
             raise ChainError("the chain changes back and forth", retryable=True, block=trail.last.number)
+        await self.read_vault()
+
+    async def read_vault(self) -> None:
+        """Take the vault as it is at the last block, where one is read. Raises a retryable ChainError."""
+        if self._vault_source is not None:
+            with _passing():
+                self._vault = (await self._read(self._opened_trail().last)).vault
 
     async def close(self) -> None:
         """Close the connections. Idempotent."""

@@ -31,14 +31,16 @@ async def own_events(
 ) -> tuple[int, ...]:
     """Return the log indices of a block's events that are the vault's own.
 
-    The vault is the owner of the liquidity, or sender or recipient of the swap; or a position manager is the owner, and
-    the vault owned that position at the end of the block or of the one before. Raises ChainError when it cannot be
+    The vault is the owner of the liquidity, or the sender of the swap (or its recipient, where its positions are a
+    manager's and its swaps a router's); or a position manager is the owner, and the vault owned that position at the
+    end of the block or of the one before. What others mint in its name, or swap for it, they give: it happens on every
+    fork. Raises ChainError when it cannot be
     read, Divergence (unknown_owner) when the position manager did not say which position it changed.
     """
     if vault is None:
         return ()
     owner, manager = vault.owner.lower(), (vault.manager or "").lower()
-    own = {log.event.log_index for log in logs if owner in log.parties}
+    own = {log.event.log_index for log in logs if _is_own(log, owner, has_manager=bool(manager))}
     through = [
         log.event
         for log in logs
@@ -51,6 +53,12 @@ async def own_events(
             if owner in await _owners(rpc, manager, token_id, header, deadline_s):
                 own.add(event.log_index)
     return tuple(sorted(own))
+
+
+def _is_own(log: PoolLog, owner: str, *, has_manager: bool) -> bool:
+    if isinstance(log.event, LiquidityEvent):
+        return log.parties == (owner,)
+    return owner in log.parties if has_manager else log.parties[:1] == (owner,)
 
 
 def _managed(log: dict[str, Any]) -> _Managed | None:

@@ -6,10 +6,10 @@ equal readings (tests/chain/test_snapshot_anvil.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from protocol.errors import ConfigError, SimulationError
 from simulator.chain.abi import (
@@ -73,6 +73,10 @@ class VaultQuery:
     owner: str
     manager: str | None = None
     ranges: tuple[Range, ...] = ()
+
+
+# Whose positions to read, or how to find that out at a block: which ranges a vault of ours has, it alone can say.
+VaultSource: TypeAlias = VaultQuery | Callable[[Rpc, Header], Awaitable[VaultQuery]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ def test_defaults_are_the_designs() -> None:
         native_token=None,
         native_rate_num=None,
         native_rate_den=None,
+        live_mode="paper",
+        live_confidence_ppm=0,
     )
 
 
@@ -83,6 +85,9 @@ def test_a_recorded_job_has_its_opening() -> None:
         ({"chain_id": 0}, "chain_id must be 1 to"),
         ({"chain_id": 2**53}, "chain_id must be 1 to"),
         ({"max_pool_share": 0}, "max_pool_share must be 1 to 1000000"),
+        ({"live_mode": "real"}, "live_mode must be paper or chain"),
+        ({"live_mode": "chain", "opening": OPENING}, "live_mode chain needs a real vault"),
+        ({"live_confidence_ppm": 1_000_000}, "live_confidence_ppm must be 0 to 999999"),
         ({"max_pool_share": 1_000_001}, "max_pool_share must be 1 to 1000000"),
         ({"weight": "-1"}, "weight must be"),
         ({"weight": "nan"}, "weight must be"),

@@ -50,8 +50,10 @@ async def run(chain: CounterChain, database: str, deadline: int, *arguments: str
     return process.returncode, said.decode()
 
 
-async def killed_and_run_again(tmp_path: Path, point: str, *arguments: str) -> tuple[int, int, str]:
-    """Return how often the call was carried out, how many nonces were used, and the phase at the end."""
+async def killed_and_run_again(tmp_path: Path, point: str, *arguments: str) -> tuple[int, int, str | None]:
+    """Return how often the call was carried out, how many nonces were used, and the phase at the end of the last step;
+    nothing where its intent has another name.
+    """
     database = f"sqlite:///{tmp_path}/jobs.sqlite3"
     async with counter_chain() as chain, mining(chain):
         deadline = await chain.time() + 3600
@@ -61,14 +63,35 @@ async def killed_and_run_again(tmp_path: Path, point: str, *arguments: str) -> t
         code, said = await run(chain, database, deadline, *arguments)
         assert code == 0, said
         async with await Store.open(database, create=False) as store:
-            transaction = await store.get_transaction("e1")
-        assert transaction is not None
-        return await chain.count(), await chain.nonce(), transaction.phase
+            last = await store.get_transaction("e1#2") or await store.get_transaction("e1")
+        return await chain.count(), await chain.nonce(), None if last is None else last.phase
 
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_anywhere_it_executes_once(tmp_path: Path, point: str) -> None:
     assert await killed_and_run_again(tmp_path, point) == (1, 1, "reconciled")
+
+
+# Between the steps of an intent, and within a later one.
+LATER = (
+    "after reconciled",
+    "before simulated@2",
+    "after signed@2",
+    "after send@2",
+    "before mined@2",
+    "before reconciled@3",
+)
+
+
+@pytest.mark.parametrize("point", LATER)
+async def test_killed_between_steps_it_executes_each_once(tmp_path: Path, point: str) -> None:
+    assert await killed_and_run_again(tmp_path, point, "--steps=3") == (3, 3, "reconciled")
+
+
+async def test_without_remembering_its_steps_a_kill_executes_some_twice(tmp_path: Path) -> None:
+    """The loss that writing all steps down before the first prevents."""
+    done = await killed_and_run_again(tmp_path, "after reconciled@2", "--steps=3", "--afresh")
+    assert done == (6, 6, None), "what was begun was brought to its end, and all of it was done once more"
 
 
 async def test_without_storing_first_a_kill_executes_twice(tmp_path: Path) -> None:

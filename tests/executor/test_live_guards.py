@@ -55,4 +55,5 @@ def test_on_every_limit_it_is_allowed() -> None:
     ],
 )
 def test_one_beyond_a_limit_is_refused(change: dict[str, Any], reason: str) -> None:
-    assert check_situation(replace(ON_EVERY_LIMIT, **change), LIMITS) == Refused(reason)
+    expected = Refused(reason, is_plans="in a day" in reason, is_passing="--allow" in reason)
+    assert check_situation(replace(ON_EVERY_LIMIT, **change), LIMITS) == expected

@@ -13,6 +13,8 @@ from support.anvil_pool import CHAIN_ID
 from support.executor_desk import ABOVE, KEEPER, NARROW, READING, WIDE, Office, office
 from support.vault_anvil import UNIT
 
+from db.records import REJECTED
+from db.store import Store
 from db.transaction import Halt
 from executor.reading import VaultReader, VaultReading
 from executor.service import DryRun, Ended, ExecutorService, Refusal, Submitted, Waiting
@@ -156,20 +158,18 @@ async def test_where_node_and_simulator_differ_nothing_is_signed(here: Office) -
     assert (await here.rebalances(), await here.store.get_transaction(intent.execution_id)) == (0, None)
 
 
-async def refused(here: Office, intent: Any, **changes: Any) -> str:
+async def refused(here: Office, intent: Any, status: str = "refused", **changes: Any) -> str:
     """Work on an intent that is refused; return why."""
     service = here.service(await here.transactor(), **changes)
     assert await service.work()
     done = await here.ended(intent)
-    assert (done.status, await here.rebalances()) == ("refused", 0)
+    assert (done.status, await here.rebalances()) == (status, 0)
     assert here.facts[-1] == Refusal(intent.execution_id, done.guard)
     return done.guard
 
 
 async def test_what_is_refused_is_told_why(here: Office) -> None:
     head = (await here.made.chain.head()).number
-    nobody = "0x" + "ab" * 20
-    assert "not on the list" in await refused(here, await here.want(*WISH, vault=nobody))
     old = await here.want(*WISH, effective_block=head - 31)
     assert await refused(here, old) == "the decision is 31 blocks old, at most 30"
     other = await here.intend(Plan((WIDE,), (), (), None, WISH[1:]))
@@ -179,7 +179,7 @@ async def test_what_is_refused_is_told_why(here: Office) -> None:
     assert "no JSON" in await refused(here, await here.intend(empty, plan_text="{"))
     assert "keeps everything" in await refused(here, await here.intend(empty))
     tight = replace(here.bounds, plan=replace(here.bounds.plan, max_positions=1))
-    assert await refused(here, await here.want(*WISH), bounds=tight) == "2 positions, at most 1"
+    assert await refused(here, await here.want(*WISH), REJECTED, bounds=tight) == "2 positions, at most 1"
     allowed = replace(here.bounds, live=replace(here.bounds.live, vaults=frozenset({here.made.chain.pool})))
     pool = await here.want(*WISH, vault=here.made.chain.pool)
     assert "no vault of ours" in await refused(here, pool, bounds=allowed)
@@ -188,8 +188,28 @@ async def test_what_is_refused_is_told_why(here: Office) -> None:
 async def test_the_vaults_own_refusal_is_told_before_anything_is_signed(here: Office) -> None:
     narrow = await here.want(Desired(Range(-60, 0), 0, UNIT))  # the vault's narrowest is two spacings
     loose = replace(here.bounds, plan=replace(here.bounds.plan, min_width_spacings=1))
-    reason = await refused(here, narrow, bounds=loose)
+    reason = await refused(here, narrow, REJECTED, bounds=loose)
     assert reason.startswith("the node refuses the call: ") and "too narrow" in reason
+
+
+async def test_an_intent_that_is_withdrawn_while_it_is_prepared_is_left_alone(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of an intent and its writing down, and between that and the signature."""
+    for name in ("plan_transactions", "note_simulated"):
+        intent = await here.want(*WISH)
+        really = getattr(Store, name)
+
+        async def withdrawn(
+            store: Store, *arguments: Any, _id: str = intent.round_id, _really: Any = really, **named: Any
+        ) -> Any:
+            await store.withdraw_intents(_id, "its round is over")
+            return await _really(store, *arguments, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, name, withdrawn)
+            await here.service(await here.transactor()).drain()
+        assert ((await here.ended(intent)).status, await here.rebalances()) == ("expired", 0)
 
 
 async def test_a_plan_waits_for_its_block(here: Office) -> None:

@@ -26,7 +26,7 @@ CANCELLING = replace(BUMPED, attempts=(*BUMPED.attempts, NOOP))
 def sight(
     block: int = 10, time: int = 900, *, settled: int = 7, receipts: tuple[Receipt, ...] = (), pending: str = ""
 ) -> Sight:
-    return Sight(block, time, settled, {r.tx_hash: r for r in receipts}, frozenset(pending.split()))
+    return Sight(block, time, block - 2, settled, {r.tx_hash: r for r in receipts}, frozenset(pending.split()))
 
 
 def receipt(tx_hash: str, block: int = 10, *, succeeded: bool = True, block_hash: str = "0xb") -> Receipt:
@@ -35,6 +35,10 @@ def receipt(tx_hash: str, block: int = 10, *, succeeded: bool = True, block_hash
 
 def mined(found: Receipt, of: Transaction = BUMPED) -> Transaction:
     return replace(of, phase="mined", receipt=found)
+
+
+def confirmed(found: Receipt) -> Transaction:
+    return replace(mined(found), phase="confirmed")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,9 @@ def mined(found: Receipt, of: Transaction = BUMPED) -> Transaction:
             sight(12, receipts=(receipt("0x03"),)),
             Finish("cancelled", "its deadline had passed; the nonce was spent on nothing"),
         ),
-        (replace(mined(receipt("0x01")), phase="confirmed"), sight(), Reconcile()),
+        (confirmed(receipt("0x01")), sight(12, receipts=(receipt("0x01"),)), Reconcile()),
+        (confirmed(receipt("0x01")), sight(12), Settle(None)),
+        (confirmed(receipt("0x01")), sight(12, receipts=(receipt("0x02"),)), Settle(receipt("0x02"))),
         *(
             (replace(SENT, phase=phase), sight(), Wait())
             for phase in ("reconciled", "reverted", "cancelled", "diverged")
@@ -95,6 +101,8 @@ def test_the_next_step(transaction: Transaction, seen: Sight, step: Step) -> Non
 @pytest.mark.parametrize(("now", "step"), [(57, Wait()), (58, Sign("plan"))])
 def test_what_stays_in_the_pool_too_long_is_replaced(now: int, step: Step) -> None:
     assert next_step(BUMPED, sight(pending="0x01 0x02"), PATIENCE, now=now) == step
+    hidden = Send(SECOND) if step == Wait() else step  # some nodes show nothing that is in no block
+    assert next_step(BUMPED, sight(), PATIENCE, now=now) == hidden
     late = replace(CANCELLING, attempts=(*BUMPED.attempts, replace(NOOP, sent_at=50)))
     expected = Sign("noop") if step == Sign("plan") else Wait()
     assert next_step(late, sight(time=1001, pending="0x03"), PATIENCE, now=now) == expected

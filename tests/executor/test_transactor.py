@@ -16,9 +16,9 @@ from executor import steps
 from executor.chain import TransactionChain
 from executor.fees import FeePolicy
 from executor.steps import Patience, Sight
-from executor.transactor import Settings, Transactor
+from executor.transactor import Ordered, Settings, Transactor
 from protocol.errors import ChainError, ConfigError, StoreError
-from simulator.chain.rpc import HttpRpc
+from simulator.chain.endpoints import Endpoints
 
 PATIENCE = Patience(confirmations=3, resubmit_s=8)
 SETTINGS = Settings(FeePolicy(max_fee_wei=10**12), PATIENCE)
@@ -41,7 +41,8 @@ class Desk:
     time: Time
 
     async def submit(self, execution_id: str = "e1", to: str = COUNTER, *, seconds: int = 600) -> Transaction:
-        return await self.transactor.submit(execution_id, to, "0x", deadline=await self.chain.time() + seconds)
+        call = Ordered(to, "0x", await self.chain.time() + seconds)
+        return (await self.transactor.submit(execution_id, [call]))[0]
 
     async def step(self, execution_id: str = "e1", *, times: int = 1) -> Transaction:
         for _ in range(times):
@@ -66,12 +67,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     url = f"sqlite:///{tmp_path}/jobs.sqlite3"
     time = Time()
     async with counter_chain() as chain, await Store.open(url, create=True, clock=lambda: time.now) as store:
-        rpc = HttpRpc(chain.anvil.url)
+        nodes = Endpoints.over_http([chain.anvil.url], chain_id=CHAIN_ID)
         transactor = await Transactor.open(
-            store, TransactionChain(rpc), SIGNER, chain_id=CHAIN_ID, holder="me", settings=SETTINGS
+            store, TransactionChain(nodes), SIGNER, chain_id=CHAIN_ID, holder="me", settings=SETTINGS
         )
         yield Desk(chain, store, transactor, time)
-        await rpc.close()
+        await nodes.close()
 
 
 async def test_a_call_goes_through_every_phase_and_its_intent_with_it(desk: Desk) -> None:
@@ -98,7 +99,7 @@ async def test_a_call_goes_through_every_phase_and_its_intent_with_it(desk: Desk
 
 async def test_the_same_intent_is_one_transaction_and_another_call_for_it_is_refused(desk: Desk) -> None:
     first = await desk.submit()
-    assert await desk.store.plan_transaction(first.call) == first
+    assert await desk.store.plan_transactions([first.call]) == [first]
     with pytest.raises(StoreError, match="another transaction already"):
         await desk.submit(to=STUBBORN)
 
@@ -230,8 +231,8 @@ async def test_without_asking_for_what_was_sent_a_forgotten_call_waits_for_ever(
 ) -> None:
     """The loss that sending again prevents: until its deadline nothing happens, and then it is too late."""
 
-    async def trusting(sender: str, attempts: Sequence[Attempt], *, confirmations: int) -> Sight:
-        seen = await see(sender, attempts, confirmations=confirmations)
+    async def trusting(sender: str, attempts: Sequence[Attempt], patience: Patience) -> Sight:
+        seen = await see(sender, attempts, patience)
         return replace(seen, pending=frozenset(a.tx_hash for a in attempts))
 
     see = desk.transactor._chain.see
@@ -253,7 +254,9 @@ async def test_a_nonce_used_elsewhere_stops_the_transaction(desk: Desk) -> None:
     await desk.chain.mine(1)
     assert (await desk.step()).phase == "sent", "not before it is deep enough"
     await desk.chain.mine(2)
-    assert (await desk.step()).phase == "diverged"
+    assert [(await desk.step()).phase for _ in range(3)] == ["sent", "sent", "diverged"], "looked at three times"
+    halt = await desk.store.read_halt()
+    assert halt.is_set and halt.reason.startswith("e1: nonce 0 was used by a transaction that is not ours")
 
 
 async def test_nothing_new_is_signed_while_halted_and_a_cancellation_is(desk: Desk) -> None:
@@ -275,8 +278,8 @@ async def test_nothing_new_is_signed_while_halted_and_a_cancellation_is(desk: De
 async def test_a_key_has_one_executor_and_what_a_former_one_signs_is_not_stored(desk: Desk) -> None:
     await desk.submit()
     await desk.step()
-    rpc = HttpRpc(desk.chain.anvil.url)
-    chain, other = TransactionChain(rpc), Settings(FeePolicy(max_fee_wei=10**12), PATIENCE, lease_s=0)
+    nodes = Endpoints.over_http([desk.chain.anvil.url], chain_id=CHAIN_ID)
+    chain, other = TransactionChain(nodes), Settings(FeePolicy(max_fee_wei=10**12), PATIENCE, lease_s=0)
     with pytest.raises(ConfigError, match="another executor signs"):
         await Transactor.open(desk.store, chain, SIGNER, chain_id=CHAIN_ID, holder="you", settings=other)
     former = desk.transactor._fence
@@ -287,7 +290,7 @@ async def test_a_key_has_one_executor_and_what_a_former_one_signs_is_not_stored(
     attempt = (await desk.until("signed")).attempts[0]  # the lease of the other had no length: taken back
     with pytest.raises(StoreError, match="taken the key over"):
         await desk.store.add_attempt("e1", attempt, nonce=0, fence=former)
-    await rpc.close()
+    await nodes.close()
 
 
 async def test_one_nonce_at_a_time(desk: Desk) -> None:

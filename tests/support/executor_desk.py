@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 from eth_account import Account
 from support.anvil_pool import CHAIN_ID
 from support.rows import make_execution, make_job, open_round
-from support.vault_anvil import AnvilVault, anvil_vault
+from support.vault_anvil import AnvilVault, anvil_vault, deploy_manager
 
 from db.records import Execution
 from db.store import Store
@@ -65,9 +66,10 @@ class Office:
     keeper: str = KEEPER.address
     facts: list[Fact] = field(default_factory=list)
     intents: int = 0
+    fee_receiver: str | None = None
 
     async def connect(self, pool: str, vault: str) -> VaultReader:
-        return await VaultReader.connect(self.endpoints, pool, vault, READING)
+        return await VaultReader.connect(self.endpoints, pool, vault, READING, fee_receiver=self.fee_receiver)
 
     async def fork(self) -> Fork:
         """Return the vault as it stands."""
@@ -108,13 +110,15 @@ class Office:
         """Write an intent, effective at the next block."""
         self.intents += 1
         start = await open_round(self.store, self.intents, round_type="live")
+        text = plan_text or canonical(plan.to_json()).decode()
         values = {
             "execution_id": f"e{self.intents}",
             "chain_id": CHAIN_ID,
             "vault": self.made.vault,
             "mode": "chain",
             "status": "planned",
-            "plan": plan_text or canonical(plan.to_json()).decode(),
+            "plan": text,
+            "payload_digest": hashlib.sha256(text.encode()).hexdigest(),
             "effective_block": (await self.made.chain.head()).number + 1,
         }
         return await self.store.add_execution(make_execution(start, **{**values, **changes}))
@@ -132,14 +136,19 @@ class Office:
 
 
 @asynccontextmanager
-async def office(url: str) -> AsyncIterator[Office]:
-    """Yield a vault with 1000 of each token and no positions, and a database with its job."""
+async def office(url: str, *, fee_receiver: str | None = None) -> AsyncIterator[Office]:
+    """Yield a vault with 1000 of each token and no positions, and a database with its job; with a receiver of its fees
+    the stand-in for SN98's LiquidityManager.
+    """
     async with anvil_vault() as made, await Store.open(url, create=True, clock=lambda: NOW) as store:
+        if fee_receiver is not None:
+            made.vault = await deploy_manager(made)
         await store.add_job(
             make_job(chain_id=CHAIN_ID, pair_address=made.chain.pool, sn_liquidity_manager_address=made.vault)
         )
         live = LiveLimits(frozenset({made.vault.lower()}), max_deviation_ticks=100, max_daily_loss_ppm=20_000)
         bounds = Bounds(live, Limits(max_pool_share_ppm=900_000))
-        here = Office(made, store, Endpoints({"anvil": made.chain.rpc}, chain_id=CHAIN_ID), bounds, url)
+        nodes = Endpoints({"anvil": made.chain.rpc}, chain_id=CHAIN_ID)
+        here = Office(made, store, nodes, bounds, url, fee_receiver=fee_receiver)
         await here.pass_time()
         yield here

@@ -1,9 +1,10 @@
 """An executor in a process of its own that brings one call to its end, or is killed at a chosen point of it.
 
-python executor_process.py RPC DATABASE DEADLINE [POINT] [--send-first]
+python executor_process.py RPC DATABASE DEADLINE [POINT] [--send-first | --afresh] [--steps=N]
 
 POINT is "before NAME" or "after NAME"; NAME is a write (planned, simulated, signed, sent, mined, confirmed, reconciled)
-or "send", the broadcast itself. `--send-first` is the executor without its defence: it sends what it has not stored.
+or "send", the broadcast itself; "NAME@N" is its Nth time. `--send-first` and `--afresh` are executors without a
+defence: one sends what it has not stored, the other forgets which steps of its intent are done.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from executor.chain import TransactionChain
 from executor.fees import FeePolicy
 from executor.send_errors import SendVerdict
 from executor.steps import Patience
-from executor.transactor import Settings, Transactor
-from simulator.chain.rpc import HttpRpc
+from executor.transactor import Ordered, Settings, Transactor
+from simulator.chain.endpoints import Endpoints
 from simulator.recorded import RealClock
 
 SETTINGS = Settings(FeePolicy(max_fee_wei=10**12), Patience(confirmations=3), poll_s=0.02, lease_s=0)
@@ -35,10 +36,12 @@ class Deadly:
     """Ends the process, as a power cut would, at one point."""
 
     def __init__(self, point: str) -> None:
-        self._point = point
+        self._point, _, times = point.partition("@")
+        self._times = int(times or 1)
 
     def at(self, when: str, name: str) -> None:
-        if self._point == f"{when} {name}":
+        self._times -= self._point == f"{when} {name}"
+        if self._times == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -86,20 +89,23 @@ async def reconciled(transaction: Transaction) -> str:
     return "{}"
 
 
-async def main(url: str, database: str, deadline: int, point: str, kind: type[Transactor]) -> None:
-    deadly, rpc = Deadly(point), HttpRpc(url)
+async def main(url: str, database: str, deadline: int, point: str, options: list[str]) -> None:
+    kind = SendsFirst if "--send-first" in options else Transactor
+    steps = next((int(word.removeprefix("--steps=")) for word in options if word.startswith("--steps=")), 1)
+    intent = f"e{os.getpid()}" if "--afresh" in options else "e1"
+    deadly, nodes = Deadly(point), Endpoints.over_http([url], chain_id=CHAIN_ID)
     store = await DeadlyStore.open(database, create=True)
-    chain = DeadlyChain(rpc)
+    chain = DeadlyChain(nodes)
     store.deadly = chain.deadly = deadly
     transactor = await kind.open(store, chain, SIGNER, chain_id=CHAIN_ID, holder=f"{os.getpid()}", settings=SETTINGS)
-    await transactor.submit("e1", COUNTER, "0x", deadline=deadline)
+    await transactor.submit(intent, [Ordered(COUNTER, "0x", deadline)] * steps)
     for transaction in await transactor.unfinished():
         await transactor.run(transaction.call.execution_id, reconciled, now=lambda: int(time.time()), clock=RealClock())
     await store.close()
-    await rpc.close()
+    await nodes.close()
 
 
 if __name__ == "__main__":
-    rest = [word for word in sys.argv[4:] if word != "--send-first"]
-    chosen = SendsFirst if "--send-first" in sys.argv else Transactor
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), rest[0] if rest else "", chosen))
+    rest = [word for word in sys.argv[4:] if not word.startswith("--")]
+    flags = [word for word in sys.argv[4:] if word.startswith("--")]
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), rest[0] if rest else "", flags))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from support.anvil_pool import AnvilPool, anvil_pool
+from support.anvil_pool import FEE, AnvilPool, anvil_pool
 from support.vault_world import LOOSE, any_swap, opening
 
 from executor.vault import ListedPosition, VaultCall, VaultClose, VaultOpen, VaultSwap, vault_code
 from executor.vault_abi import deployment_arguments, positions_hash, rebalance_data
-from simulator.chain.abi import address_of, call_data, signed
+from simulator.chain.abi import address_of, call_data, signed, words
+from simulator.chain.compiler import compiled
 from simulator.portfolio import Range
 
 OWNER = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"  # anvil's next three accounts
@@ -95,6 +97,18 @@ async def anvil_vault(costs: dict[str, int] | None = None) -> AsyncIterator[Anvi
             await made.send(OWNER, token, call_data("approve(address,uint256)", int(made.vault, 16), _DEPOSIT))
         costs["deposit of both tokens"] = await made.cost(OWNER, call_data("deposit(uint256,uint256)", *[_DEPOSIT] * 2))
         yield made
+
+
+async def deploy_manager(made: AnvilVault) -> str:
+    """Deploy the stand-in for SN98's LiquidityManager, operated by the keeper, and give it 1000 of each token."""
+    tokens = [address_of((await made.chain.call(made.chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]
+    code = compiled("liquidity_manager", Path(__file__).parent / "contracts").creation_code
+    arguments = words(*(int(a, 16) for a in (KEEPER, tokens[0], made.chain.manager, *tokens)), FEE)
+    address = str((await made.send(OWNER, None, "0x" + (code + arguments).hex()))["contractAddress"])
+    for token in tokens:
+        await made.chain.send(token, call_data("transfer(address,uint256)", int(address, 16), _DEPOSIT))
+    await made.chain.mine()
+    return address
 
 
 def ladder(count: int, first: int = 0) -> list[VaultOpen]:

@@ -19,7 +19,7 @@ from db.store import Store
 from executor.guards import Limits
 from protocol.errors import ChainError, SimulationError, TidelineError
 from protocol.messages import Position, RebalanceQuery
-from protocol.units import JobId
+from protocol.units import Hotkey, JobId
 from simulator import records
 from simulator.engine import Engine, default_engine
 from simulator.events import Block, SwapEvent
@@ -30,7 +30,7 @@ from simulator.round import Round
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import demo_jobs
 from tideline.guard import guard
-from validator import round_run
+from validator import job_runner, round_run
 from validator.job_runner import JobRunner, RunnerContext
 from validator.progress import IntentStored, ProgressEvent, RoundClosed, RoundVoided
 from validator.reputation import Reputation, advance
@@ -284,8 +284,8 @@ async def test_a_live_round_that_cannot_be_closed_is_voided_alone(
 ) -> None:
     failures = ["the sums differ"]
 
-    async def anybody(_: JobRunner, job: Job, seats: list[Any], *rest: Any) -> Any:
-        return seats[0][0]
+    async def anybody(store: Store, job: Job, combined_e18: dict[Hotkey, int], today: date) -> Hotkey:
+        return next(iter(combined_e18))
 
     def finish(run: round_run.RoundRun, *arguments: Any) -> Any:
         if run.opening.round_type == "live" and failures:
@@ -293,7 +293,7 @@ async def test_a_live_round_that_cannot_be_closed_is_voided_alone(
         return really_finish(run, *arguments)
 
     really_finish = round_run.RoundRun.finish
-    monkeypatch.setattr(JobRunner, "_eligible_for_live", anybody)
+    monkeypatch.setattr(job_runner, "live_candidate", anybody)
     monkeypatch.setattr(round_run.RoundRun, "finish", finish)
     assert await bench.runner(rounds=1).run()
     ended = [(type(e), e.round_id) for e in bench.events if isinstance(e, RoundClosed | RoundVoided)]

@@ -152,13 +152,13 @@ def test_what_is_not_turned_into_a_call() -> None:
     away = PriceInterval(get_sqrt_ratio_at_tick(1), get_sqrt_ratio_at_tick(200))
     poor = twin.fork.copy()
     poor.idle1 = 0
-    for fork, plan, interval, reason in (
-        (twin.fork, keep, anywhere, "the plan keeps everything"),
-        (twin.fork, swap, away, "the price is outside the allowed interval"),
-        (twin.fork, swap, here, "the plan's own swap moves the price out of the allowed interval"),
-        (poor, replace(swap, close=()), anywhere, "what the opens lack costs more than is owned"),
+    for fork, plan, interval, reason, is_plans in (
+        (twin.fork, keep, anywhere, "the plan keeps everything", False),
+        (twin.fork, swap, away, "the price is outside the allowed interval", False),
+        (twin.fork, swap, here, "the plan's own swap moves the price out of the allowed interval", True),
+        (poor, replace(swap, close=()), anywhere, "what the opens lack costs more than is owned", True),
     ):
-        assert make_call(fork, plan, interval, ticket(twin, 1)) == Refused(reason)
+        assert make_call(fork, plan, interval, ticket(twin, 1)) == Refused(reason, is_plans)
 
 
 def test_an_interval_is_whole_ticks() -> None:

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -17,70 +16,35 @@ from db.records import Execution
 from db.store import Store
 from db.transaction import Halt
 from executor.chain import TransactionChain
-from executor.fees import FeePolicy
 from executor.keys import Signer, load_signer
-from executor.live_guards import LiveLimits
-from executor.preparation import Bounds
+from executor.preparation import Prepared
+from executor.price_source import HttpPrices
 from executor.reading import VaultReader
 from executor.rehearsal import rehearsal_code
 from executor.service import CHAIN, Desk, DryRun, Ended, ExecutorService, Fact, Refusal, Submitted, Waiting
-from executor.transactor import Settings, Transactor
-from protocol.addresses import is_valid_address
-from protocol.errors import ConfigError
+from executor.transactor import Transactor
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainSettings
 from simulator.recorded import RealClock
-from tideline.nodes import check_urls, read_chain_id
+from tideline.executor_options import ExecutorOptions, executor_options, read_options
+from tideline.nodes import read_chain_id
 from tideline.wiring import LeaseName, database_option, until_stopped
 
 _T = TypeVar("_T")
 
-_GWEI = 10**9
 _POLL_S = 2.0
 _SHOWN = 20
 _READING = ChainSettings(block_time_s=1)  # the seconds of a block do not matter here
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorOptions:
-    """The command's options, read once."""
-
-    urls: tuple[str, ...]
-    quorum: int
-    database_url: str
-    bounds: Bounds
-    fees: FeePolicy
-    is_live: bool
-    is_once: bool
-
-
 @click.group(invoke_without_command=True)
-@click.option("--rpc", "urls", multiple=True, help="URL of a node over HTTP; several for failover.")
-@click.option("--rpc-quorum", "quorum", type=click.IntRange(min=1), default=1, show_default=True, help="Must agree.")
-@click.option("--key", "key", metavar="keystore:FILE|env:NAME", help="The keeper's key, named; never the key itself.")
-@click.option("--allow", "vaults", multiple=True, metavar="VAULT", help="A vault that may be touched (repeatable).")
-@click.option("--live", "is_live", is_flag=True, help="Sign and send. Without it: a dry run that changes nothing.")
-@click.option("--once", "is_once", is_flag=True, help="End when there is nothing to do.")
-@click.option(
-    "--max-fee-gwei", type=click.IntRange(min=1), default=20, show_default=True, help="Most to pay for a unit of gas."
-)
+@executor_options
 @database_option
 @click.pass_context
-def executor(
-    context: click.Context,
-    *,
-    urls: tuple[str, ...],
-    quorum: int,
-    key: str | None,
-    vaults: tuple[str, ...],
-    is_live: bool,
-    is_once: bool,
-    max_fee_gwei: int,
-    database_url: str,
-) -> None:
+def executor(context: click.Context, /, *, database_url: str, **given: Any) -> None:
     """Carry out the plans of live rounds on the vaults whose keeper this key is.
 
-    Plans come from the jobs database. Each is made into one transaction on the vault as it stands, held against the
+    Plans come from the jobs database. Each is made into transactions on the vault as it stands, held against the
     guards, and rehearsed on a node: unless that comes to what the simulator says, to the wei, nothing is signed.
     Stopping or killing this process loses nothing: the same command goes on. One executor a key. What it does goes to
     standard error.
@@ -93,24 +57,8 @@ def executor(
     """
     if context.invoked_subcommand is not None:
         return
-    check_urls(urls)
-    if key is None:
-        raise ConfigError("name the keeper's key: --key keystore:FILE or --key env:NAME")
-    if not vaults:
-        raise ConfigError("name every vault that may be touched: --allow VAULT")
-    wrong = next((vault for vault in vaults if not is_valid_address(vault)), None)
-    if wrong is not None:
-        raise ConfigError(f"--allow {wrong!r:.60} is no address; copy it again, the case of its letters is a checksum")
-    options = ExecutorOptions(
-        urls=urls,
-        quorum=quorum,
-        database_url=database_url,
-        bounds=Bounds(LiveLimits(frozenset(vault.lower() for vault in vaults))),
-        fees=FeePolicy(max_fee_wei=max_fee_gwei * _GWEI),
-        is_live=is_live,
-        is_once=is_once,
-    )
-    asyncio.run(_execute(options, load_signer(key, os.environ)))
+    options = read_options(given, database_url)
+    asyncio.run(_execute(options, load_signer(given["key"], os.environ)))
 
 
 @executor.command("status", short_help="Is it halted, and what did it do?")
@@ -170,13 +118,18 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
         transactor = None
         if options.is_live:
             holder = stack.enter_context(LeaseName(options.database_url, "executor"))
-            chain, settings = TransactionChain(endpoints), Settings(options.fees)
+            chain = TransactionChain(endpoints)
             transactor = await Transactor.open(
-                store, chain, signer, chain_id=chain_id, holder=holder, settings=settings
+                store, chain, signer, chain_id=chain_id, holder=holder, settings=options.settings
             )
+        prices, wanted = None, options.prices
+        if wanted is not None:
+            prices = HttpPrices(wanted.url, max_age_s=wanted.max_age_s, now=_now)
+            stack.push_async_callback(prices.close)
 
         async def connect(pair_address: str, vault: str) -> VaultReader:
-            return await VaultReader.connect(endpoints, pair_address, vault, _READING)
+            receiver = options.receivers.get(vault.lower())
+            return await VaultReader.connect(endpoints, pair_address, vault, _READING, fee_receiver=receiver)
 
         desk = Desk(
             store=store,
@@ -187,7 +140,9 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
             connect=connect,
             observe=lambda fact: click.echo(line(fact), err=True),
             clock=RealClock(),
-            now=lambda: int(time.time()),
+            now=_now,
+            prices=prices,
+            waits_for_price=wanted is None or wanted.is_waited_for,
         )
         service = ExecutorService(desk)
         mode = "live" if options.is_live else "dry run, nothing is signed"
@@ -202,9 +157,9 @@ def line(fact: Fact) -> str:
         case Refusal(execution_id, reason):
             return f"{execution_id}: refused: {reason}"
         case DryRun(execution_id, prepared):
-            return f"{execution_id}: would call {prepared.step.to} with {len(prepared.step.data)} bytes"
+            return f"{execution_id}: would call {_calls(prepared)}"
         case Submitted(execution_id, prepared):
-            return f"{execution_id}: calls {prepared.step.to} with {len(prepared.step.data)} bytes"
+            return f"{execution_id}: calls {_calls(prepared)}"
         case Ended(transaction):
             receipt = transaction.receipt
             where = "" if receipt is None else f" in block {receipt.block_number}, {receipt.tx_hash}"
@@ -212,6 +167,15 @@ def line(fact: Fact) -> str:
             return f"{transaction.call.execution_id}: {transaction.phase}{where}{why}"
         case Waiting(reason):
             return f"waiting: {reason}"
+
+
+def _calls(prepared: Prepared) -> str:
+    sizes = " and ".join(str(len(step.data)) for step in prepared.steps)
+    return f"{prepared.steps[0].to} with {sizes} bytes"
+
+
+def _now() -> int:
+    return int(time.time())
 
 
 def _row(execution: Execution) -> dict[str, Any]:

@@ -46,6 +46,12 @@ _SETTINGS = (
     click.option("--native-token", metavar="token0|token1", help="The pool token that pays for gas, if one does."),
     click.option("--native-rate-num", metavar="N", help="Otherwise: raw quote units ..."),
     click.option("--native-rate-den", metavar="WEI", help="... for this many wei."),
+    click.option(
+        "--live-mode", metavar="paper|chain", help="chain: an executor carries live plans out; default paper."
+    ),
+    click.option(
+        "--live-confidence-ppm", metavar="PPM", help="How sure it must be that a live miner beats the benchmark."
+    ),
 )
 
 

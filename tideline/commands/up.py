@@ -13,7 +13,7 @@ import click
 from db.job import Job
 from db.store import Store
 from protocol.errors import ConfigError
-from protocol.signing import keypair_from_uri
+from protocol.signing import Signer, keypair_from_uri
 from protocol.units import Hotkey, JobId
 from simulator import records
 from simulator.market import Market, MarketInfo
@@ -35,7 +35,7 @@ from tideline.embedded import (
 from tideline.embedded_subtensor import InMemorySubtensor
 from tideline.guard import guard
 from tideline.markets import open_market
-from tideline.wiring import LeaseName, code_version, database_option, stop_on_signals
+from tideline.wiring import LeaseName, code_version, database_option, stop_on_signals, until_stopped
 from validator.job_runner import RunnerContext
 from validator.roster import MetagraphRoster
 from validator.service import ServiceSettings, ValidatorService
@@ -56,10 +56,18 @@ METAGRAPH_REFRESH_S = 300.0
     help="devnet: private chains on which the markets trade as they did; recorded: the same without a chain, faster. "
     "Default: devnet, or recorded where anvil cannot be had.",
 )
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Show a live round on chain instead: seven days of rounds on a record, then a vault, an executor, and the "
+    "winner's plan as a transaction.",
+)
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
 @click.option("--quiet", is_flag=True, help="Show finished rounds only, not every checkpoint.")
 @database_option
-def up(*, rounds: int | None, speed: str, market: str | None, as_json: bool, quiet: bool, database_url: str) -> None:
+def up(
+    *, rounds: int | None, speed: str, market: str | None, live: bool, as_json: bool, quiet: bool, database_url: str
+) -> None:
     """Run a validator, four miners and two real markets on this machine.
 
     Each market is a private chain (anvil, a child process) with the real contracts, on which a real pool trades as it
@@ -72,9 +80,13 @@ def up(*, rounds: int | None, speed: str, market: str | None, as_json: bool, qui
     Examples:
       tideline up
       tideline up --rounds 3 --speed max
+      tideline up --live                                                 # half a minute: a live round on chain
       tideline up --market recorded --rounds 800 --speed max --quiet     # past day 8: live rounds on paper
     """
-    tally = asyncio.run(_up(rounds, parse_speed(speed), market, database_url, detail=not quiet))
+    if live:
+        tally = asyncio.run(_up_live(database_url, detail=not quiet))
+    else:
+        tally = asyncio.run(_up(rounds, parse_speed(speed), market, database_url, detail=not quiet))
     _print_results(database_url, tally, as_json=as_json)
 
 
@@ -94,15 +106,7 @@ async def _up(
         chain = make_chain(signer.ss58_address, list(names))
         clock = EmbeddedClock(chain)
         await _catch_up(chain, store, jobs)
-        await start_miners(stack, chain, DEMO_MINERS, code_version())
-        view = await ValidatorChain.connect(validator_endpoint(chain), signer)
-        stack.push_async_callback(view.close)
-        await view.uid()
-        client = await stack.enter_async_context(MinerClient(signer, allow_private=True))
-        roster = MetagraphRoster(
-            view, Hotkey(signer.ss58_address), refresh_s=METAGRAPH_REFRESH_S, monotonic=time.monotonic
-        )
-        context = RunnerContext(store, client, roster, guard, signer, console, code_version())
+        view, context = await _subnet(stack, chain, signer, store, console)
 
         async def market(job: Job, resume_after: int | None) -> Market:
             return ClockedMarket(job.job_id, await _open(job, resume_after, speed, console), clock)
@@ -113,6 +117,37 @@ async def _up(
         weights = WeightsService(setter, store, clock, console, netuid=NETUID)
         await weights.run_beside(service.run(stop), stop)
         return console.tally
+
+
+async def _up_live(database_url: str, *, detail: bool) -> Tally:
+    """Play the live demonstration until it ends or a signal stops it."""
+    from simulator.chain.devnet import Devnet  # these take a second to import
+    from tideline.live_demo import JOB_ID, LiveDemo, past_job
+
+    await asyncio.to_thread(Devnet.prepare)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await Store.open(database_url, create=True))
+        signer = keypair_from_uri(DEMO_VALIDATOR_URI)
+        names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
+        console = Console(names, {JOB_ID: _record_of(past_job()).info}, detail=detail)
+        chain = make_chain(signer.ss58_address, list(names))
+        _, context = await _subnet(stack, chain, signer, store, console)
+        holder = stack.enter_context(LeaseName(database_url))
+        await until_stopped(asyncio.ensure_future(LiveDemo(context, console, database_url).play(holder)))
+        return console.tally
+
+
+async def _subnet(
+    stack: AsyncExitStack, chain: InMemorySubtensor, signer: Signer, store: Store, console: Console
+) -> tuple[ValidatorChain, RunnerContext]:
+    """Start the miners, and return the validator's view of their chain and what it works with."""
+    await start_miners(stack, chain, DEMO_MINERS, code_version())
+    view = await ValidatorChain.connect(validator_endpoint(chain), signer)
+    stack.push_async_callback(view.close)
+    await view.uid()
+    client = await stack.enter_async_context(MinerClient(signer, allow_private=True))
+    roster = MetagraphRoster(view, Hotkey(signer.ss58_address), refresh_s=METAGRAPH_REFRESH_S, monotonic=time.monotonic)
+    return view, RunnerContext(store, client, roster, guard, signer, console, code_version())
 
 
 async def _has_devnet(wanted: str | None, console: Console) -> bool:
@@ -161,6 +196,9 @@ async def _ensure_jobs(store: Store, *, on_devnet: bool) -> tuple[Job, ...]:
         elif market_settings(found) == market_settings(elsewhere):
             await store.update_job(job.job_id, market_settings(job))
     listed = await store.list_jobs(active_only=True)
+    for job in [job for job in listed if job.live_mode == "chain" and devnet_of(job) is not None]:
+        await store.set_job_active(job.job_id, active=False)  # a live demonstration was killed; its vault is gone
+        listed.remove(job)
     active = tuple(job for job in listed if job.feed == "recorded" or devnet_of(job) is not None)
     if not active:
         raise ConfigError("every job is paused or removed; use `tideline jobs resume JOB`, or another --db")
@@ -190,6 +228,8 @@ def _print_results(database_url: str, tally: Tally, *, as_json: bool) -> None:
     for board in boards:
         print_board(board, names)
         click.echo()
+    if not tally.live_executions:
+        click.echo("tideline up --live shows a live round on chain: a vault, a transaction, and its score", err=True)
     click.echo(f"{tally.rounds} evaluation rounds, {tally.live_rounds} live rounds in {tally.elapsed_s:.1f} s")
     if as_json:
         summary = {

@@ -1,0 +1,67 @@
+"""Whether a vault may believe a pool: it holds its tokens there and has no way to look behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from protocol.errors import ConfigError
+from simulator.chain.abi import address_of, call_data, read_words, selector, words
+from simulator.chain.blocks import Header
+from simulator.chain.endpoints import Endpoints
+from simulator.chain.families import recognise
+from simulator.chain.rpc import Refused, Request
+from simulator.family import Family
+from simulator.market import MarketInfo
+
+# Where Uniswap V3's own factory is: on Ethereum and on Base.
+FACTORIES: Mapping[int, str] = MappingProxyType(
+    {1: "0x1f98431c8ad98523631ae4a59f267346ea31f984", 8453: "0x33128a8fc17869897dce68ed026d694621f6fdfd"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTrust:
+    """A pool that its factory knows. `remembers` tells whether it can say its mean over the asked seconds by now."""
+
+    factory: str
+    remembers: bool
+
+
+async def examine_pool(
+    endpoints: Endpoints, header: Header, info: MarketInfo, *, factory: str | None, twap_s: int, deadline_s: float
+) -> PoolTrust:
+    """Return where a pool comes from. Raises ConfigError unless it is Uniswap V3's and the expected factory made it.
+
+    `factory` is the one that the owner trusts; None means Uniswap's own, where it is known for the chain.
+    """
+
+    async def ask(to: str, data: str) -> list[int]:
+        request = Request("eth_call", ({"to": to, "data": data}, header.pin()), read_words, is_decisive=True)
+        return await endpoints.ask(request, deadline_s=deadline_s)
+
+    kind = await recognise(endpoints, info.pair_address, deadline_s=deadline_s)
+    if kind.family is not Family.UNISWAP_V3:
+        raise ConfigError(
+            f"pool {info.pair_address} is of family {kind.family}; our vault is for Uniswap V3's own pools"
+        )
+    trusted = factory or FACTORIES.get(endpoints.chain_id)
+    if trusted is None:
+        raise ConfigError(
+            f"no factory is known on chain {endpoints.chain_id}; name the one you trust: --factory ADDRESS"
+        )
+    tokens = (int(info.token0.address, 16), int(info.token1.address, 16))
+    lookup = call_data("getPool(address,address,uint24)", *tokens, info.fee_pips)
+    try:
+        known = address_of((await ask(trusted, lookup))[0])
+    except (Refused, IndexError) as error:
+        raise ConfigError(f"{trusted} is no factory of Uniswap V3 on chain {endpoints.chain_id}") from error
+    if known != info.pair_address:
+        raise ConfigError(f"factory {trusted} did not make pool {info.pair_address}; do not trust it with tokens")
+    observe = "0x" + (selector("observe(uint32[])") + words(32, 2, twap_s, 0)).hex()
+    try:
+        await ask(info.pair_address, observe)
+    except Refused:
+        return PoolTrust(trusted.lower(), remembers=False)
+    return PoolTrust(trusted.lower(), remembers=True)

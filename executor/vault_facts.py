@@ -1,0 +1,114 @@
+"""What our vault says of itself at a block, by its plain getters: all that its owner needs in order to act, and nothing
+that a broken oracle or a strange pool could refuse to answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from executor.vault import VaultLimits, vault_code
+from protocol.errors import ConfigError
+from simulator.chain.abi import address_of, call_data, read_words
+from simulator.chain.blocks import Header
+from simulator.chain.endpoints import Endpoints
+from simulator.chain.rpc import BadAnswer, Refused, Request
+
+_GETTERS = (
+    "POOL()",
+    "TOKEN0()",
+    "TOKEN1()",
+    "owner()",
+    "proposed_owner()",
+    "keeper()",
+    "keeper_until()",
+    "guardian()",
+    "is_paused()",
+    "last_rebalance()",
+    "daily_loss_x18()",
+    "limits()",
+)
+_MILLIONTH_X18 = 10**12
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFacts:
+    """A vault's roles, limits and budgets. Addresses are in lower case; nobody is the zero address.
+
+    `daily_loss_x18` is what the vault counts as lost in the last day, in units of 1e-18 of its worth.
+    """
+
+    address: str
+    pool: str
+    token0: str
+    token1: str
+    owner: str
+    proposed_owner: str
+    keeper: str
+    keeper_until: int
+    guardian: str
+    is_paused: bool
+    last_rebalance: int
+    daily_loss_x18: int
+    limits: VaultLimits
+
+    def cooldown_left_s(self, timestamp: int) -> int:
+        """Return the seconds until the keeper may carry out a plan again."""
+        return max(self.last_rebalance + self.limits.cooldown_s - timestamp, 0)
+
+    @property
+    def loss_left_x18(self) -> int:
+        """What may still be lost in this day."""
+        return max(self.limits.max_daily_loss_ppm * _MILLIONTH_X18 - self.daily_loss_x18, 0)
+
+
+async def read_code(endpoints: Endpoints, header: Header, address: str, *, deadline_s: float) -> bytes:
+    """Return the code at an address; empty where there is no contract."""
+    request = Request("eth_getCode", (address, header.pin()), _read_code, is_decisive=True)
+    return await endpoints.ask(request, deadline_s=deadline_s)
+
+
+def is_our_code(code: bytes) -> bool:
+    """Whether code is our vault's as it is compiled here; behind it stand the values fixed at the deployment."""
+    return code.startswith(vault_code().runtime_code)
+
+
+async def read_facts(endpoints: Endpoints, header: Header, vault: str, *, deadline_s: float) -> VaultFacts:
+    """Read a vault. Raises ConfigError where there is no contract, or none of this kind."""
+    chain = f"on chain {endpoints.chain_id}"
+    if not await read_code(endpoints, header, vault, deadline_s=deadline_s):
+        raise ConfigError(f"there is no contract at {vault} {chain}; check the address, and that the chain is right")
+    requests = [
+        Request("eth_call", ({"to": vault, "data": call_data(name)}, header.pin()), read_words, is_decisive=True)
+        for name in _GETTERS
+    ]
+    try:
+        answers = await endpoints.ask_all(requests, deadline_s=deadline_s)
+        return _facts(vault.lower(), answers)
+    except (Refused, BadAnswer, IndexError, TypeError) as error:
+        raise ConfigError(f"{vault} is no vault of ours {chain}; it is another contract") from error
+
+
+def _facts(vault: str, answers: list[list[int]]) -> VaultFacts:
+    pool, token0, token1, owner, proposed, keeper = (address_of(answer[0]) for answer in answers[:6])
+    return VaultFacts(
+        address=vault,
+        pool=pool,
+        token0=token0,
+        token1=token1,
+        owner=owner,
+        proposed_owner=proposed,
+        keeper=keeper,
+        keeper_until=answers[6][0],
+        guardian=address_of(answers[7][0]),
+        is_paused=bool(answers[8][0]),
+        last_rebalance=answers[9][0],
+        daily_loss_x18=answers[10][0],
+        limits=VaultLimits(*answers[11]),  # none of them is negative: the contract's bounds see to that
+    )
+
+
+def _read_code(value: Any) -> bytes:
+    if not isinstance(value, str) or not value.startswith("0x"):
+        raise BadAnswer(f"{value!r:.40} is no code")
+    return bytes.fromhex(value[2:])

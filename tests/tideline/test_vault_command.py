@@ -1,0 +1,220 @@
+"""`tideline vault` on a real node: what is said beforehand is what happens, and without --live nothing does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
+from support.vault_anvil import GUARDIAN, KEEPER, OWNER, UNIT
+from support.vault_world import opening
+
+from executor.vault_abi import rebalance_data
+from simulator.chain.abi import address_of, call_data
+from simulator.chain.artifacts import FACTORY
+from tideline.cli import run
+
+# Anvil's second and fourth account, which everybody knows.
+OWNER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
+GUARDIAN_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
+NOBODY = "0x" + "00" * 20
+STRANGER = "0x" + "ab" * 20
+
+
+@pytest.fixture
+async def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    for name, key in (("OWNER", OWNER_KEY), ("GUARDIAN", GUARDIAN_KEY), ("KEEPER", KEEPER_KEY)):
+        monkeypatch.setenv(name, key)
+    async with office(f"sqlite:///{tmp_path}/jobs.sqlite3") as made:
+        yield made
+
+
+class Shell:
+    """The command line, in this process."""
+
+    def __init__(self, here: Office, capsys: pytest.CaptureFixture[str]) -> None:
+        self._here, self._capsys = here, capsys
+
+    async def __call__(self, *words: str, code: int = 0) -> str:
+        """Run a command and return what it says; where it must fail, its one line."""
+        self._capsys.readouterr()
+        arguments = ["vault", *words, "--rpc", self._here.made.chain.anvil.url]
+        found = await asyncio.to_thread(run, arguments)
+        said = self._capsys.readouterr()
+        assert found == code, said
+        if code == 2:
+            assert (said.out.count("nothing was sent"), said.err.count("\n")) == (0, 1), said
+        return said.err if code == 2 else said.out
+
+    async def live(self, *words: str, key: str = "OWNER", code: int = 0) -> str:
+        """Sign and send, on a node that mines what it is given."""
+        await self._here.made.chain.ask("evm_setAutomine", True)
+        said = await self(*words, "--key", f"env:{key}", "--live", "--confirmations", "1", code=code)
+        await self._here.made.chain.ask("evm_setAutomine", False)
+        return said
+
+    async def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await self("status", self._here.made.vault, "--json"))
+        return found
+
+
+@pytest.fixture
+def shell(here: Office, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(here, capsys)
+
+
+async def invested(here: Office) -> None:
+    """Put the tokens into two ranges, and let them earn."""
+    made = here.made
+    opens = [opening(r.tick_lower, r.tick_upper, 300 * UNIT, 300 * UNIT) for r in (WIDE, NARROW)]
+    await made.cost(KEEPER, "0x" + rebalance_data(await made.plan(opens=opens)).hex())
+    await made.chain.swap(True, 300 * UNIT)
+    await made.chain.swap(False, 299 * UNIT)
+    await here.pass_time(30)
+
+
+async def purse(here: Office, account: str = OWNER) -> list[int]:
+    chain = here.made.chain
+    tokens = [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]
+    return [(await chain.call(token, "balanceOf(address)", int(account, 16)))[0] for token in tokens]
+
+
+async def test_status_tells_what_the_chain_says(here: Office, shell: Shell) -> None:
+    await invested(here)
+    found, fork = await shell.status(), await here.fork()
+    nav = await here.made.chain.call(here.made.vault, "nav()")
+    portfolio = fork.portfolio()
+    assert {name: found[name] for name in ("idle0", "idle1", "holdings")} == portfolio.to_json()
+    assert found["nav_token1"] == {"short_mean": str(nav[0]), "long_mean": str(nav[1])}
+    assert (found["fees0"], found["fees1"]) == tuple(map(str, portfolio.fees)) > ("0", "0")
+    assert (found["owner"], found["keeper"], found["guardian"]) == (OWNER, KEEPER, GUARDIAN)
+    [lost] = await here.made.chain.call(here.made.vault, "daily_loss_x18()")
+    assert (int(found["daily_loss_x18"]), int(found["loss_left_x18"])) == (lost, 50_000 * 10**12 - lost)
+    assert (found["cooldown_left_s"], found["hindrance"]) == (30, "it rests for 30 s more")
+    assert (found["is_paused"], found["has_our_code"], found["gifts"]) == (False, True, [])
+    text = await shell("status", here.made.vault)
+    assert "not now: it rests for 30 s more" in text and "-120..180" in text and "ours, as built here" in text
+    assert "at the mean of 600 s" in text and "50,000 ppm more today" not in text
+
+
+async def test_what_a_withdrawal_says_beforehand_is_what_comes(here: Office, shell: Shell) -> None:
+    await invested(here)
+    before, nonce = await purse(here), await here.made.chain.ask("eth_getTransactionCount", OWNER, "latest")
+    said = await shell("withdraw", here.made.vault, "--key", "env:OWNER")
+    assert said.splitlines()[-1].startswith("dry run") and "signed" not in said
+    assert (await purse(here), await here.made.chain.ask("eth_getTransactionCount", OWNER, "latest")) == (before, nonce)
+    done = await shell.live("withdraw", here.made.vault)
+    gained = [after - old for after, old in zip(await purse(here), before, strict=True)]
+    told = next(line for line in said.splitlines() if "you get" in line)
+    assert told.split("you get ")[1] == " and ".join(f"{exact(amount)} WETH" for amount in gained)
+    assert min(gained) > 990 * UNIT and "withdraw: mined in block" in done and done.endswith("withdraw: done\n")
+    found = await shell.status()
+    assert (found["idle0"], found["idle1"], found["holdings"]) == ("0", "0", [])
+
+
+def exact(amount: int) -> str:
+    whole, rest = divmod(amount, UNIT)
+    return f"{whole:,}.{rest:018d}".rstrip("0").rstrip(".")
+
+
+async def test_fees_are_claimed_and_the_positions_stay(here: Office, shell: Shell) -> None:
+    await invested(here)
+    before, fork = await purse(here), await here.fork()
+    await shell.live("claim-fees", here.made.vault)
+    assert [a - b for a, b in zip(await purse(here), before, strict=True)] == list(fork.portfolio().fees)
+    assert (await here.fork()).ranges == fork.ranges
+
+
+async def test_the_roles(here: Office, shell: Shell) -> None:
+    vault = here.made.vault
+    await shell.live("pause", vault, key="GUARDIAN")
+    assert (await shell.status())["hindrance"] == "the vault is paused"
+    assert "paused already" in await shell("pause", vault, "--key", "env:OWNER", code=2)
+    assert "is not the owner" in await shell("unpause", vault, "--key", "env:GUARDIAN", code=2)
+    assert "empty" in await shell(
+        "withdraw", vault, "--key", "env:OWNER"
+    )  # a pause is in nobody's way but the keeper's
+    await shell.live("unpause", vault)
+    await shell.live("revoke-keeper", vault, key="GUARDIAN")
+    assert (await shell.status())["keeper"] is None
+    await shell.live("set-keeper", vault, STRANGER, "--days", "90")
+    found = await shell.status()
+    assert (found["keeper"], found["hindrance"]) == (STRANGER, None)
+    assert 89 * 86_400 < found["keeper_until"] - found["timestamp"] <= 90 * 86_400
+
+
+async def test_a_vault_is_made_and_filled(here: Office, shell: Shell) -> None:
+    chain = here.made.chain
+    factory = address_of((await chain.call(chain.pool, "factory()"))[0])
+    deploy = ("deploy", "--pool", chain.pool, "--guardian", GUARDIAN, "--max-loss-ppm", "1234")
+    assert "no factory is known on chain 31337" in await shell(*deploy, "--key", "env:OWNER", code=2)
+    wrong = await shell(*deploy, "--factory", chain.manager, "--key", "env:OWNER", code=2)
+    assert "is no factory of Uniswap V3" in wrong
+    other = await chain._deploy(FACTORY.creation_code)
+    assert "did not make pool" in await shell(*deploy, "--factory", other, "--key", "env:OWNER", code=2)
+    said = await shell.live(*deploy, "--factory", factory)
+    vault = next(line for line in said.splitlines() if line.startswith("made")).split()[1]
+    here.made.vault = vault
+    found = await shell.status()
+    assert (found["owner"], found["guardian"], found["keeper"], found["pool"]) == (OWNER, GUARDIAN, None, chain.pool)
+    assert (found["limits"]["max_loss_ppm"], found["limits"]["min_width"], found["has_our_code"]) == (1234, 120, True)
+    assert f"the vault is {vault}" in said
+    for token in [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]:
+        await chain.send(token, call_data("transfer(address,uint256)", int(OWNER, 16), 500 * UNIT))
+    await chain.mine()
+    deposit = ("deposit", vault, "--amount0", str(5 * UNIT), "--amount1", str(7 * UNIT))
+    dry = await shell(*deposit, "--key", "env:OWNER")
+    assert dry.count("allow the vault") == 2 and "you give 5 WETH and 7 WETH" in dry
+    assert "has only" in await shell("deposit", vault, "--amount0", str(9000 * UNIT), "--key", "env:OWNER", code=2)
+    assert (await shell.live(*deposit)).count(": done") == 3
+    found = await shell.status()
+    assert (found["idle0"], found["idle1"]) == (str(5 * UNIT), str(7 * UNIT))
+    pair = (int(OWNER, 16), int(vault, 16))
+    token0 = address_of((await chain.call(chain.pool, "token0()"))[0])
+    assert await chain.call(token0, "allowance(address,address)", *pair) == [0]
+
+
+async def test_tokens_are_not_put_into_a_look_alike(here: Office, shell: Shell) -> None:
+    """It answers as our vault does, and a byte of its code is another."""
+    vault = here.made.vault
+    code = await here.made.chain.ask("eth_getCode", vault, "latest")
+    word = b"too narrow".hex()
+    assert code.count(word) == 1
+    await here.made.chain.ask("anvil_setCode", vault, code.replace(word, b"too harrow".hex()))
+    deposit = ("deposit", vault, "--amount0", "1", "--key", "env:OWNER")
+    assert "give it no tokens" in await shell(*deposit, code=2)
+    assert (await shell.status())["has_our_code"] is False
+    assert "another version, or a trap" in await shell("status", vault)
+
+
+async def test_a_safe_is_shown_the_call_that_it_is_to_make(here: Office, shell: Shell) -> None:
+    said = await shell("withdraw", here.made.vault, "--as", OWNER)
+    assert f"to {here.made.vault.lower()}, data {call_data('withdraw_all()')}" in said
+    assert "--live needs --key" in await shell("withdraw", here.made.vault, "--as", OWNER, "--live", code=2)
+
+
+async def test_what_it_does_not_begin(here: Office, shell: Shell) -> None:
+    vault, pool = here.made.vault, here.made.chain.pool
+    owner = ("--key", "env:OWNER")
+    assert "there is no contract at 0xabab" in await shell("status", STRANGER, code=2)
+    assert "is no vault of ours" in await shell("withdraw", pool, *owner, code=2)
+    assert "is no address" in await shell("status", "0x12", code=2)
+    assert "the node is on chain 31337, not 8453" in await shell("status", vault, "--chain-id", "8453", code=2)
+    assert "say who acts" in await shell("withdraw", vault, code=2)
+    assert "is not set" in await shell("withdraw", vault, "--key", "env:NO_SUCH", code=2)
+    assert "a key itself is never taken" in await shell("withdraw", vault, "--key", OWNER_KEY, code=2)
+    assert "is not the owner" in await shell("withdraw", vault, "--key", "env:KEEPER", code=2)
+    assert "neither owner nor guardian" in await shell("pause", vault, "--key", "env:KEEPER", code=2)
+    assert "an account of its own" in await shell("set-keeper", vault, GUARDIAN, *owner, code=2)
+    assert "not in the range 1<=x<=90" in await shell("set-keeper", vault, STRANGER, "--days", "91", *owner, code=2)
+    assert "say how much" in await shell("deposit", vault, *owner, code=2)
+    assert "there is nothing to do" in await shell("unpause", vault, *owner, code=2)
+    await here.made.chain.ask("eth_sendTransaction", {"from": OWNER, "to": STRANGER})
+    assert "has a transaction on its way" in await shell("withdraw", vault, *owner, "--live", code=2)
+    await here.made.chain.mine()
+    await here.made.chain.ask("anvil_setBalance", OWNER, hex(10**9))
+    assert "send it some" in await shell("withdraw", vault, *owner, "--live", code=2)
