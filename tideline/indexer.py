@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from db.pool_events.records import Batch, BlockRange, BlockRow, EventRow, PoolRow, SnapshotRow
+from db.pool_events.records import Batch, BlockRange, BlockRow, PoolRow, SnapshotRow
 from db.pool_events.store import Forked, PoolEventsStore
 from protocol.errors import ChainError, ConfigError
 from simulator.chain.abi import call_data, read_words
@@ -22,6 +22,7 @@ from simulator.chain.snapshot import read_snapshot
 from simulator.market import MarketInfo
 from simulator.recorded import Clock, RealClock
 from simulator.snapshot import PoolSnapshot
+from tideline.rpc_events import event_row
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Indexer:
         gap = gaps[0]
         stretch = await self._history.read(gap.first, gap.last)
         blocks = tuple(BlockRow(h.number, h.block_hash, h.parent_hash, h.timestamp) for h in stretch.headers)
-        events = tuple(_event_row(log) for log in stretch.logs if log.kind != "initialize")
+        events = tuple(event_row(log) for log in stretch.logs if log.kind != "initialize")
         snapshots = await self._snapshots(stretch, is_end=closes and blocks[-1].number == gaps[-1].last)
         try:
             await self._store.add(self._pool, Batch(blocks, events, snapshots))
@@ -264,10 +265,6 @@ def missing(wanted: BlockRange, covered: Sequence[BlockRange]) -> list[BlockRang
     if at <= wanted.last:
         gaps.append(BlockRange(at, wanted.last))
     return gaps
-
-
-def _event_row(log: PoolLog) -> EventRow:
-    return EventRow(log.kind, log.block_number, log.block_hash, log.log_index, log.tx_hash, log.tx_index, log.fields)
 
 
 def _snapshot_row(snapshot: PoolSnapshot) -> SnapshotRow:

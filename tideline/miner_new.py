@@ -9,12 +9,14 @@ from pathlib import Path
 from protocol.errors import ConfigError
 
 _PATTERN, _CLASS = "my_strategy", "MyStrategy"
+_LONGEST = 64
 _FILES = {"strategy.txt": "{}.py", "test_strategy.txt": "test_{}.py"}
 
 
 def write(name: str, folder: Path) -> tuple[Path, ...]:
     """Write both files and return their paths. Raises ConfigError, before anything is written, where that cannot be."""
-    if not (name.isascii() and name.isidentifier() and name == name.lower()) or keyword.iskeyword(name):
+    is_word = name.isascii() and name.isidentifier() and name == name.lower() and len(name) <= _LONGEST
+    if not is_word or keyword.iskeyword(name):
         raise ConfigError(f"{name!r:.80} is no name for a strategy; use small letters, digits and _, like my_strategy")
     class_name = "".join(word.capitalize() for word in name.split("_"))
     if not class_name.isidentifier():

@@ -12,6 +12,7 @@ from miner import own_strategy
 from protocol.errors import ConfigError
 
 if TYPE_CHECKING:
+    from miner.remembering import Told, Tuning
     from miner.strategy import Strategy
 
 DEFAULT = "btr_plus"
@@ -37,10 +38,18 @@ def available() -> dict[str, type]:
     return {name: own_strategy.load(path) for name, path in NAMES.items()}
 
 
-def build(name: str, settings: Mapping[str, str], *, memory: Path | None = None) -> Strategy:
+def build(
+    name: str,
+    settings: Mapping[str, str],
+    *,
+    memory: Path | None = None,
+    told: Told | None = None,
+    tuning: Tuning | None = None,
+) -> Strategy:
     """Return a strategy by name, or one of your own by `file.py`, `file.py:Class` or `module:Class`, with its settings.
 
-    What a rule remembers is kept in the file `memory`, if one is given. Raises ConfigError for what cannot be built.
+    What a rule remembers is kept in the file `memory`, if one is given; `told` and `tuning` help it. Raises ConfigError
+    for what cannot be built.
     """
     path = name if own_strategy.is_own(name) else NAMES.get(name)
     if path is None:
@@ -52,13 +61,15 @@ def build(name: str, settings: Mapping[str, str], *, memory: Path | None = None)
         raise ConfigError(f"strategy {name} has no setting {unknown[0]!r}; it has {', '.join(kinds) or 'none'}")
     made = kind(**{key: _value(key, text, kinds[key]) for key, text in settings.items()})
     if hasattr(made, "decide"):
+        if told is not None or tuning is not None:
+            raise ConfigError(f"strategy {name} decides by the query alone; feeds and --tune are for rules")
         strategy: Strategy = made
         return strategy
     if not (hasattr(made, "wish") or hasattr(made, "wish_of")):
         raise ConfigError(f"strategy {name} has neither decide(query) nor wish(view); see docs/miner-strategy.md")
     from miner.remembering import Remembering  # here, or views and strategies would import each other
 
-    return Remembering(made, memory)
+    return Remembering(made, memory, told=told, tuning=tuning)
 
 
 def _is_dataclass(kind: type) -> bool:

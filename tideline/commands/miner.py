@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,9 @@ from click.core import ParameterSource
 from miner.strategies import DEFAULT, NAMES
 from protocol.errors import ConfigError
 from simulator.engine import Engine
+from tideline.miner_feeds import FeedChoice, feed_options
 from tideline.miner_options import Subnet, Wallet, signer_of, subnet_options, wallet_options
 from tideline.wiring import database_option, engine_option
-
-_RAO_PER_ALPHA = 10**9
-_MEMORY = ".tideline/miner-{}.json"
 
 
 @click.group(invoke_without_command=True, short_help="Serve a strategy to validators.")
@@ -50,6 +46,8 @@ _MEMORY = ".tideline/miner-{}.json"
 )
 @subnet_options
 @wallet_options
+@feed_options
+@click.option("--tune", is_flag=True, help="Look for better settings of btr_plus in the background, four times a day.")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
@@ -69,6 +67,12 @@ def miner(
     wallet_hotkey: str,
     wallet_path: str,
     dev_key: str | None,
+    events: str | None,
+    external_events: str | None,
+    external_names: Path | None,
+    rpcs: tuple[str, ...],
+    exchange: str | None,
+    tune: bool,
     **subnet: Any,
 ) -> None:
     """Answer validators with a strategy until interrupted (exit code 0).
@@ -92,73 +96,25 @@ def miner(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
+    from tideline.miner_serving import Serving, serve
+
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(
-        _serve(
-            strategy_name,
-            parse_settings(settings),
-            memory_file,
-            host=host,
-            port=port,
-            allowed=allowed,
-            wallet=Wallet(wallet_name, wallet_hotkey, wallet_path, dev_key),
-            subnet=Subnet(**subnet),
+        serve(
+            Serving(
+                strategy_name,
+                parse_settings(settings),
+                memory_file,
+                host=host,
+                port=port,
+                allowed=allowed,
+                wallet=Wallet(wallet_name, wallet_hotkey, wallet_path, dev_key),
+                subnet=Subnet(**subnet),
+                feeds=FeedChoice(events, external_events, external_names, rpcs, exchange),
+                is_tuned=tune,
+            )
         )
     )
-
-
-async def _serve(
-    strategy_name: str,
-    settings: dict[str, str],
-    memory_file: Path | None,
-    *,
-    host: str,
-    port: int,
-    allowed: tuple[str, ...],
-    wallet: Wallet,
-    subnet: Subnet,
-) -> None:
-    # Imported here: the server and the SDK take most of a second, which no other command should pay.
-    from miner.config import MinerConfig
-    from miner.server import AllowList, MinerServer
-    from miner.service import PublicAddress, run
-    from miner.strategies import build
-    from miner.subtensor import MinerChain
-    from protocol.signing import parse_hotkey
-    from protocol.subtensor import ChainEndpoint
-
-    build(strategy_name, settings)  # what cannot be built is said before a key is asked for
-    if not allowed and subnet.netuid is None:
-        raise ConfigError("nobody may ask: give --netuid to answer a subnet's validators, or --allow-validator")
-    if allowed and subnet.netuid is not None:
-        raise ConfigError("give either --netuid or --allow-validator, not both")
-    signer = signer_of(wallet)
-    memory = Path(_MEMORY.format(signer.ss58_address)) if memory_file is None else memory_file
-    strategy = build(strategy_name, settings, memory=memory)
-    config = MinerConfig(host=host, port=port)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-    if subnet.netuid is None:
-        validators = AllowList(frozenset(parse_hotkey(text) for text in allowed))
-        server = MinerServer(signer, strategy, validators, config, version=version("tideline"))
-        await run(server, stop, chain=None, address=None)
-        return
-    chain = MinerChain(
-        ChainEndpoint(subnet.network, subnet.netuid),
-        signer,
-        permit_required=subnet.force_validator_permit,
-        min_stake=subnet.validator_min_stake * _RAO_PER_ALPHA,
-    )
-    address = None
-    if subnet.external_ip is not None:
-        address = PublicAddress(subnet.external_ip, subnet.external_port or port)
-    server = MinerServer(signer, strategy, chain, config, version=version("tideline"))
-    try:
-        await run(server, stop, chain=chain, address=address)
-    finally:
-        await chain.close()
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
