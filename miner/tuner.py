@@ -136,10 +136,10 @@ class Tuner:
         if settings is None:
             _log.info("searched for %s: nothing is surely better", pool)
             return
-        _log.info("searched for %s: from now on %s", pool, settings)
         self._found = {**self._found, pool: settings}
         if self._path is not None:
             await asyncio.to_thread(_save, self._path, self._found)
+        _log.info("searched for %s: from now on %s", pool, settings)
 
     async def _ask(self, task: bytes) -> bytes:
         """Return what a process of its own says; it does not outlive the wait for it. Raises OSError, ValueError."""
