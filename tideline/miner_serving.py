@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,17 +14,23 @@ from typing import Any, TypeAlias
 
 from miner.config import MinerConfig
 from miner.feeds import Past
+from miner.inventory import inventory_of
 from miner.server import AllowList, MinerServer
 from miner.service import PublicAddress, run
 from miner.strategies import build
 from miner.subtensor import MinerChain
 from protocol.errors import ConfigError
+from protocol.messages import RebalanceQuery
 from protocol.signing import Signer, parse_hotkey
 from protocol.subtensor import ChainEndpoint
+from protocol.units import Hotkey
 from tideline.miner_feeds import FeedChoice, open_feeds
 from tideline.miner_options import Subnet, Wallet, signer_of
 from tideline.wiring import stop_on_signals
 
+_log = logging.getLogger(__name__)
+
+Observe: TypeAlias = Callable[[RebalanceQuery, Hotkey], None]
 Beside: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _RAO_PER_ALPHA = 10**9
@@ -44,6 +52,7 @@ class Serving:
     subnet: Subnet
     feeds: FeedChoice
     is_tuned: bool
+    publish: tuple[str, str] | None
 
 
 async def serve(serving: Serving) -> None:
@@ -68,7 +77,24 @@ async def serve(serving: Serving) -> None:
             helpers["tuning"] = tuner
             beside.append(tuner.run)
         strategy = build(serving.strategy, serving.settings, memory=memory, **helpers)
-        await _run(serving, signer, strategy, stop, beside, stack)
+        observe = None if serving.publish is None else _published(serving.publish, signer, beside, stack)
+        await _run(serving, signer, strategy, stop, observe, beside, stack)
+
+
+def _published(
+    publish: tuple[str, str], signer: Signer, beside: list[Beside], stack: contextlib.AsyncExitStack
+) -> Observe:
+    """Begin to publish what questions show. Raises ConfigError where that cannot be."""
+    try:
+        from protocol.inventory_socket import Addresses, InventoryPublisher
+    except ImportError as error:
+        raise ConfigError("--publish needs pyzmq; install it with: pip install 'tideline[publish]'") from error
+    publisher = InventoryPublisher(Addresses(*publish), f"{signer.ss58_address}-{uuid.uuid4().hex[:8]}")
+    addresses = publisher.bind()
+    stack.callback(publisher.close)
+    beside.append(publisher.run)
+    _log.info("publishing the inventory at %s, snapshots at %s", addresses.updates, addresses.snapshots)
+    return lambda query, asker: publisher.publish(inventory_of(query, asker))
 
 
 def _check(serving: Serving) -> None:
@@ -86,13 +112,14 @@ async def _run(
     signer: Signer,
     strategy: Any,
     stop: asyncio.Event,
+    observe: Observe | None,
     beside: list[Beside],
     stack: contextlib.AsyncExitStack,
 ) -> None:
     config, subnet = MinerConfig(host=serving.host, port=serving.port), serving.subnet
     if subnet.netuid is None:
         validators = AllowList(frozenset(parse_hotkey(text) for text in serving.allowed))
-        server = MinerServer(signer, strategy, validators, config, version=version("tideline"))
+        server = MinerServer(signer, strategy, validators, config, version=version("tideline"), observe=observe)
         await run(server, stop, chain=None, address=None, beside=beside)
         return
     chain = MinerChain(
@@ -105,5 +132,5 @@ async def _run(
     address = None
     if subnet.external_ip is not None:
         address = PublicAddress(subnet.external_ip, subnet.external_port or serving.port)
-    server = MinerServer(signer, strategy, chain, config, version=version("tideline"))
+    server = MinerServer(signer, strategy, chain, config, version=version("tideline"), observe=observe)
     await run(server, stop, chain=chain, address=address, beside=beside)

@@ -49,6 +49,12 @@ from tideline.wiring import database_option, engine_option
 @feed_options
 @click.option("--tune", is_flag=True, help="Look for better settings of btr_plus in the background, four times a day.")
 @click.option(
+    "--publish",
+    nargs=2,
+    metavar="UPDATES SNAPSHOTS",
+    help="Publish what is held over ZMQ, at two addresses like tcp://127.0.0.1:5601. Whoever reaches them may read.",
+)
+@click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
 @click.pass_context
@@ -73,6 +79,7 @@ def miner(
     rpcs: tuple[str, ...],
     exchange: str | None,
     tune: bool,
+    publish: tuple[str, str] | None,
     **subnet: Any,
 ) -> None:
     """Answer validators with a strategy until interrupted (exit code 0).
@@ -112,6 +119,7 @@ def miner(
                 subnet=Subnet(**subnet),
                 feeds=FeedChoice(events, external_events, external_names, rpcs, exchange),
                 is_tuned=tune,
+                publish=publish,
             )
         )
     )
