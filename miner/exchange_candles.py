@@ -1,4 +1,4 @@
-"""Candles of an exchange, through ccxt where it is installed: `pip install tideline[cex]`."""
+"""Candles of an exchange, through ccxt where it is installed (the extra `cex`)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def connect(name: str) -> ExchangeCandles:
     try:
         library = importlib.import_module("ccxt.async_support")
     except ImportError as error:
-        raise ConfigError(f"--exchange {name} needs ccxt; install it with: pip install 'tideline[cex]'") from error
+        raise ConfigError(f"--exchange {name} needs ccxt; install it with: uv sync --inexact --extra cex") from error
     if name not in library.exchanges:
         raise ConfigError(f"ccxt knows no exchange {name!r:.40}; try kraken, coinbase or binance")
     exchange: Exchange = getattr(library, name)({"enableRateLimit": True})

@@ -88,7 +88,7 @@ def _published(
     try:
         from protocol.inventory_socket import Addresses, InventoryPublisher
     except ImportError as error:
-        raise ConfigError("--publish needs pyzmq; install it with: pip install 'tideline[publish]'") from error
+        raise ConfigError("--publish needs pyzmq; install it with: uv sync --inexact --extra publish") from error
     publisher = InventoryPublisher(Addresses(*publish), f"{signer.ss58_address}-{uuid.uuid4().hex[:8]}")
     addresses = publisher.bind()
     stack.callback(publisher.close)

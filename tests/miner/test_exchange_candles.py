@@ -102,7 +102,7 @@ async def test_what_the_exchange_raises_is_a_peers_fault() -> None:
 
 def test_without_ccxt_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ccxt.async_support", None)
-    with pytest.raises(ConfigError, match=r"needs ccxt; install it with: pip install 'tideline\[cex\]'"):
+    with pytest.raises(ConfigError, match="needs ccxt; install it with: uv sync --inexact --extra cex"):
         connect("kraken")
 
 

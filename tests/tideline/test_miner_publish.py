@@ -126,4 +126,4 @@ def test_an_address_that_cannot_be_had_is_one_line(
     assert "cannot publish at nonsense" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "protocol.inventory_socket", None)
     assert run([*command, *PUBLISH]) == 2
-    assert "--publish needs pyzmq; install it with: pip install 'tideline[publish]'" in capsys.readouterr().err
+    assert "--publish needs pyzmq; install it with: uv sync --inexact --extra publish" in capsys.readouterr().err
