@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import aiohttp
+
 from miner.feeds import CandleFeed, PoolRef
 from miner.memory import MAX_BARS
 from miner.strategies.three_force.candles import M15_MS, Candle
@@ -63,11 +65,18 @@ class FakeExchange:
 
 
 class ExchangeCandles:
-    """The `CandleFeed` over an exchange. `faults` are what the exchange raises."""
+    """The `CandleFeed` over an exchange. `faults` are what the exchange raises; `session` is closed with it."""
 
-    def __init__(self, exchange: Exchange, *, faults: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        faults: tuple[type[Exception], ...] = (),
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
         self._exchange = exchange
         self._faults = faults
+        self._session = session
         self._markets: Mapping[str, Any] | None = None
 
     @property
@@ -106,9 +115,11 @@ class ExchangeCandles:
     async def close(self) -> None:
         """Close its connections."""
         await self._exchange.close()
+        if self._session is not None:
+            await self._session.close()
 
 
-def connect(name: str) -> ExchangeCandles:
+async def connect(name: str) -> ExchangeCandles:
     """Return the feed over an exchange of ccxt's. Raises ConfigError where there is none, or no ccxt."""
     try:
         library = importlib.import_module("ccxt.async_support")
@@ -116,8 +127,9 @@ def connect(name: str) -> ExchangeCandles:
         raise ConfigError(f"--exchange {name} needs ccxt; install it with: uv sync --inexact --extra cex") from error
     if name not in library.exchanges:
         raise ConfigError(f"ccxt knows no exchange {name!r:.40}; try kraken, coinbase or binance")
-    exchange: Exchange = getattr(library, name)({"enableRateLimit": True})
-    return ExchangeCandles(exchange, faults=(library.BaseError,))
+    session = aiohttp.ClientSession()  # of our own: what `close` of ccxt's own one takes differs between its versions
+    exchange: Exchange = getattr(library, name)({"enableRateLimit": True, "session": session})
+    return ExchangeCandles(exchange, faults=(library.BaseError,), session=session)
 
 
 def market_of(pool: PoolRef, markets: Mapping[str, Any]) -> tuple[str, bool] | None:

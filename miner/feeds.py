@@ -104,9 +104,10 @@ def with_past(memory: Memory, told: Sequence[Candle], now_s: int, tick: float) -
     if not usable:
         return memory
     own = {bar[0]: bar for bar in memory.bars}
-    shown = next((own[bar[0]][4] for bar in reversed(usable) if bar[0] in own), math.exp(tick * LOG_TICK))
-    last = next((bar for bar in reversed(usable) if bar[0] in own), usable[-1])
-    if abs(math.log(last[4] / shown)) > _FARTHEST:
+    # The price asked about, or where the feed is old the last one that both know: one of the two must agree.
+    pairs = [(usable[-1][4], math.exp(tick * LOG_TICK))]
+    pairs += [(bar[4], own[bar[0]][4]) for bar in usable if bar[0] in own][-1:]
+    if all(abs(math.log(close / shown)) > _FARTHEST for close, shown in pairs):
         return memory
     bars = {**own, **{bar[0]: bar for bar in usable}}
     return replace(memory, bars=tuple(bars[start] for start in sorted(bars))[-MAX_BARS:])

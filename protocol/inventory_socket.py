@@ -120,7 +120,7 @@ async def follow(
                 yield known
             try:
                 async with asyncio.timeout(ask_s if known.needs_snapshot else silence_s):
-                    _topic, body = await updates.recv_multipart()
+                    body = (await updates.recv_multipart())[-1]  # after the topic
             except TimeoutError:
                 if not known.needs_snapshot:
                     known.needs_snapshot = True

@@ -103,4 +103,4 @@ async def _open(choice: FeedChoice, feeds: list[CandleFeed]) -> None:
     if choice.exchange is not None:
         from miner.exchange_candles import connect
 
-        feeds.append(connect(choice.exchange))
+        feeds.append(await connect(choice.exchange))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import socket
+import sys
+from pathlib import Path
 
 from support.anvil_pool import CHAIN_ID, SPACING, AnvilPool
 from support.indexing import EDGE, UNIT, trade
+from support.processes import environment
 
 from protocol.inventory import Following
 from protocol.inventory_socket import Addresses, InventoryPublisher, follow
@@ -16,6 +21,7 @@ from simulator.chain.snapshot import VaultQuery
 from simulator.hedge import token0_to_short
 from tideline.vault_publishing import publish_vault
 
+SCRIPT = Path(__file__).parents[2] / "scripts" / "publish_vault.py"
 ANYWHERE = Addresses("tcp://127.0.0.1:*", "tcp://127.0.0.1:*")
 
 
@@ -66,3 +72,35 @@ async def with_books(known: object) -> Following:
         if one.books:
             return one  # type: ignore[no-any-return]  # of what is known
     raise AssertionError
+
+
+async def test_the_script_does_the_same(chain: AnvilPool, free_port: int) -> None:
+    await chain.mint(-EDGE, EDGE, 10**21)
+    await chain.managed_mint(-10 * SPACING, 20 * SPACING, UNIT, UNIT)
+    await chain.mine()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        other_port = int(probe.getsockname()[1])
+    at = Addresses(f"tcp://127.0.0.1:{free_port}", f"tcp://127.0.0.1:{other_port}")
+    options = {
+        "--rpc": f"{CHAIN_ID}={chain.anvil.url}",
+        "--block-time": f"{CHAIN_ID}=2",
+        "--position-manager": f"{CHAIN_ID}={chain.manager}",
+        "--pair": chain.pool,
+        "--vault": chain.owner,
+    }
+    words = [word for option in options.items() for word in option]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(SCRIPT), *words, "--publish", at.updates, at.snapshots, env=environment(PYTHONPATH=".")
+    )
+    try:
+        async with asyncio.timeout(60):
+            known = await with_books(follow(at, silence_s=1, ask_s=1))
+        [told] = known.books.values()
+        assert (told.kind, told.token0.decimals, len(told.positions)) == ("vault", 18, 1)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

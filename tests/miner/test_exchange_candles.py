@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -100,18 +101,31 @@ async def test_what_the_exchange_raises_is_a_peers_fault() -> None:
         await ExchangeCandles(Down("fake", {}), faults=(LookupError,)).candles(pool(), 0)
 
 
-def test_without_ccxt_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_ccxt_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ccxt.async_support", None)
     with pytest.raises(ConfigError, match="needs ccxt; install it with: uv sync --inexact --extra cex"):
-        connect("kraken")
+        await connect("kraken")
 
 
-def test_with_ccxt_an_exchange_is_made_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module in ccxt's place: what is used of it is its list, its classes and its base error."""
-    stand_in = SimpleNamespace(
-        exchanges=["kraken"], kraken=lambda settings: FakeExchange("kraken", {}), BaseError=LookupError
+async def test_with_ccxt_an_exchange_is_made_by_its_name_and_its_connections_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A module in ccxt's place: what is used of it is its list, its classes, their settings and its base error."""
+    made: list[tuple[FakeExchange, Any]] = []
+
+    def kraken(settings: dict[str, Any]) -> FakeExchange:
+        made.append((FakeExchange("kraken", {}), settings))
+        return made[-1][0]
+
+    monkeypatch.setitem(
+        sys.modules,
+        "ccxt.async_support",
+        SimpleNamespace(exchanges=["kraken"], kraken=kraken, BaseError=LookupError),
     )
-    monkeypatch.setitem(sys.modules, "ccxt.async_support", stand_in)
-    assert connect("kraken").name == "kraken"
     with pytest.raises(ConfigError, match="ccxt knows no exchange 'exchanges'"):
-        connect("exchanges")
+        await connect("exchanges")
+    feed = await connect("kraken")
+    [(exchange, settings)] = made
+    assert (feed.name, settings["enableRateLimit"], settings["session"].closed) == ("kraken", True, False)
+    await feed.close()
+    assert exchange.is_closed and settings["session"].closed

@@ -104,6 +104,12 @@ def test_a_feed_that_is_old_is_measured_where_both_know_something() -> None:
     assert len(warmed(history(), query, seen).bars) == 100
 
 
+def test_a_validator_that_lied_about_the_past_does_not_make_a_good_feed_unheard() -> None:
+    """Its bar disagrees, the honest question of now does not: the feed is heard, and the lie is gone with it."""
+    lied = observe(Memory(), question(-900, tick=TICK + 9000), TICK + 9000.0)
+    assert warmed(history(), question(), lied).bars == tuple(history())
+
+
 def test_a_bar_of_the_feed_replaces_the_one_made_of_questions() -> None:
     query = question()
     seen = observe(observe(Memory(), question(-900), TICK), query, price_of(query))

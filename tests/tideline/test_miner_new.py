@@ -70,3 +70,14 @@ def test_options_before_a_sub_command_are_not_passed_over(capsys: pytest.Capture
     assert run(["miner", "--port", "1", "new", "mine", "--dir", str(tmp_path)]) == 2
     assert "--port belongs behind new." in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_back_test_is_not_gone_on_with_after_the_file_was_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strategy, _ = miner_new.write("mine", tmp_path)
+    command = ["backtest", "--strategy", str(strategy), "--against", "", "--resume", str(tmp_path / "rounds.json")]
+    assert run([*command, "--rounds", "1"]) == run([*command, "--rounds", "2"]) == 0
+    strategy.write_text(strategy.read_text().replace("half_width: int = 30", "half_width: int = 31"))
+    assert run([*command, "--rounds", "2"]) == 2
+    assert "another back-test (other strategies)" in capsys.readouterr().err

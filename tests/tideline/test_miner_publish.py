@@ -12,14 +12,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from pydantic import ValidationError
 from support.doors import client, hotkey
 from support.inventories import held, inventory
-from support.processes import environment, miner, start
-from support.queries import Shape, make_query, shown
+from support.processes import environment, start
+from support.queries import Shape, make_query, shapes, shown
 
 from miner.inventory import inventory_of
 from miner.strategy import owned
-from protocol.inventory import Following
+from protocol.inventory import Books, Following
 from protocol.inventory_socket import Addresses, follow
 from protocol.messages import RebalanceQuery
 from scripts import follow_inventory
@@ -49,6 +51,18 @@ def test_an_inventory_is_all_that_a_question_shows() -> None:
 def test_the_longest_names_make_a_book() -> None:
     query = question().model_copy(update={"job_id": "j" * 128, "chain_id": 2**53 - 1})
     assert len(inventory_of(query, VALIDATOR).book) <= 256
+
+
+@given(shapes(), shapes())
+def test_whatever_is_shown_can_be_told_or_is_refused_by_its_size_alone(first: Shape, second: Shape) -> None:
+    """An answer must not be lost to what is published of its question."""
+    books = Books("p", most=9)
+    for shape in (first, second):
+        told = inventory_of(make_query(shape), VALIDATOR)
+        try:
+            books.tell(told)
+        except ValidationError:
+            assert max(*told.total, *inventory_of(make_query(first), VALIDATOR).total) >= 2**256 - 1
 
 
 @contextlib.contextmanager
@@ -110,11 +124,9 @@ def paper(idle0: int) -> object:
     return inventory("b", held(0), idle0=idle0, kind="evaluation")
 
 
-def test_without_the_option_nothing_listens(tmp_path: Path) -> None:
+def test_without_the_option_zmq_is_not_even_loaded(tmp_path: Path) -> None:
     code = "import sys; from tideline.miner_serving import serve; assert 'zmq' not in sys.modules"
     subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path, env=environment())
-    with miner(tmp_path, "//Bob", VALIDATOR, "--strategy", "hold") as (process, _):
-        assert not any("publishing" in line for line in process.lines)
 
 
 def test_an_address_that_cannot_be_had_is_one_line(
