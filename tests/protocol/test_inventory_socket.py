@@ -183,6 +183,8 @@ async def test_a_flood_of_messages_that_are_none_costs_the_follower_a_snapshot(
         await until(known, lambda k: not k.needs_snapshot)
         for body in (b"", b"{}", b"\xff"):
             publisher._updates.send_multipart([TOPIC, body])
+        publisher._updates.send_multipart([TOPIC])
+        publisher._updates.send_multipart([TOPIC, b"a", b"b"])
         publisher.publish(inventory("a"))
         assert (await until(known, lambda k: bool(k.books))).books == {"a": inventory("a")}
     assert "a message that is none" in caplog.text
