@@ -88,7 +88,7 @@ class EventCandles:
         if not blocks:
             return None
         time_ms = blocks[0].timestamp * 1000
-        known = _Known(end, end, time_ms, time_ms, bars_of(blocks, None))
+        known = _Known(end, end, time_ms, time_ms, bars_of(blocks))
         while len(self._known) >= _POOLS:
             self._known.pop(next(iter(self._known)))
         self._known[pool.key] = known
@@ -99,8 +99,7 @@ class EventCandles:
             blocks = await self._read(pool, known.last + 1, min(known.last + _WINDOW_BLOCKS, end))
             if not blocks:
                 return
-            before = known.bars[max(known.bars)][4] if known.bars else None
-            known.bars = _joined(known.bars, bars_of(blocks, before))
+            known.bars = _joined(known.bars, bars_of(blocks))
             known.last, known.last_ms = blocks[-1].number, blocks[-1].timestamp * 1000
 
     async def _back(self, pool: PoolRef, known: _Known, oldest_ms: int) -> None:
@@ -111,7 +110,7 @@ class EventCandles:
             if not blocks:
                 window //= 2
                 continue
-            known.bars = _joined(bars_of(blocks, None), known.bars)
+            known.bars = _joined(bars_of(blocks), known.bars)
             known.first, known.begin_ms = blocks[0].number, blocks[0].timestamp * 1000
 
     async def _read(self, pool: PoolRef, first: int, last: int) -> tuple[Block, ...]:
@@ -121,18 +120,16 @@ class EventCandles:
             return ()
 
 
-def bars_of(blocks: Iterable[Block], before: float | None) -> dict[int, Candle]:
+def bars_of(blocks: Iterable[Block]) -> dict[int, Candle]:
     """Return the swaps of some blocks as M15 bars by their start.
 
-    Parameters: blocks  ascending   ·   before  the price before them, None where it is not known
-    Returns:    raw token1 per token0; a bar opens where the one before closed; bars without a swap are left out; the
-                volume is raw token1
+    Parameters: blocks  ascending
+    Returns:    raw token1 per token0, the volume in raw token1; bars without a swap are left out
     Rounding:   floats
     Raises:     nothing
     Source:     price = (sqrt_price_x96 / 2**96) ** 2
     """
     bars: dict[int, Candle] = {}
-    close = before
     for block in blocks:
         start = block.timestamp * 1000 // M15_MS * M15_MS
         for event in block.events:
@@ -143,9 +140,7 @@ def bars_of(blocks: Iterable[Block], before: float | None) -> dict[int, Candle]:
                 _, first, high, low, _, sum_ = bars[start]
                 bars[start] = (start, first, max(high, price), min(low, price), price, sum_ + volume)
             else:
-                first = price if close is None else close
-                bars[start] = (start, first, max(first, price), min(first, price), price, volume)
-            close = price
+                bars[start] = (start, price, price, price, price, volume)
     return bars
 
 
@@ -162,7 +157,7 @@ def _joined(earlier: Mapping[int, Candle], later: Mapping[int, Candle]) -> dict[
 
 
 def _whole(known: _Known) -> list[Candle]:
-    """Return the bars between the first and the last whole quarter of an hour; where nothing happened, flat ones."""
+    """Return the bars of the whole quarters of an hour that were read; flat ones where nothing happened."""
     first_ms = -(-known.begin_ms // M15_MS) * M15_MS
     end_ms = known.last_ms // M15_MS * M15_MS
     found: list[Candle] = []
@@ -175,7 +170,7 @@ def _whole(known: _Known) -> list[Candle]:
             if close is not None:
                 found.append((start, close, close, close, close, 0.0))
             continue
-        if close is not None:  # a stretch that was read backwards did not know where the bar before closed
+        if close is not None:  # a bar opens where the one before closed, not at its first swap
             bar = (start, close, max(close, bar[2]), min(close, bar[3]), bar[4], bar[5])
         found.append(bar)
         close = bar[4]

@@ -32,6 +32,6 @@ async def test_blocks_and_candles_of_a_node_are_those_of_the_index(chain: AnvilP
     later = await chain.head()
     pool = PoolRef(CHAIN_ID, chain.pool, "A", 18, "B", 18, later.number, later.timestamp)
     told = await EventCandles("rpc", node, chain_id=CHAIN_ID).candles(pool, 0)
-    known = bars_of(blocks, None)
+    known = bars_of(blocks)
     assert told[0][4] == known[max(known)][4] and len(told) in (3, 4), "the hour is flat but for the swaps before it"
     await node.close()

@@ -143,9 +143,7 @@ async def test_another_chain_is_not_asked_and_a_database_without_one_is() -> Non
 @given(st.lists(st.integers(1, len(BLOCKS) - 1), min_size=1, max_size=6, unique=True))
 def test_bars_of_stretches_that_follow_each_other_are_the_bars_of_the_whole(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(BLOCKS)]
-    whole, close = {}, None
+    whole: dict[int, Candle] = {}
     for start, end in itertools.pairwise(edges):
-        part = bars_of(BLOCKS[start:end], close)
-        whole = _joined(whole, part)
-        close = whole[max(whole)][4] if whole else None
-    assert alike(list(whole.values())) == alike(list(bars_of(BLOCKS, None).values()))
+        whole = _joined(whole, bars_of(BLOCKS[start:end]))
+    assert alike(list(whole.values())) == alike(list(bars_of(BLOCKS).values()))
