@@ -63,7 +63,9 @@ class EventCandles:
         await self._forward(pool, known, end)
         await self._back(pool, known, oldest_ms)
         known.begin_ms = max(known.begin_ms, oldest_ms)
-        for start in [start for start in known.bars if start < oldest_ms]:
+        for start in sorted(start for start in known.bars if start < oldest_ms)[
+            :-1
+        ]:  # the first bar opens at one's close
             del known.bars[start]
         return _whole(known)
 
