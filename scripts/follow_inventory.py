@@ -12,13 +12,15 @@ import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import click
 
 from protocol.inventory import Following
 from protocol.inventory_socket import Addresses, follow
 from simulator.hedge import token0_to_short
+
+_EXACT = Context(prec=90)  # more digits than any amount has
 
 
 def targets(known: Following, kinds: Collection[str]) -> dict[tuple[int, str, int], int]:
@@ -44,7 +46,7 @@ def lines(
             continue
         now[key] = target
         amounts = {"short": target, "change": target - held}
-        shown = {name: str(Decimal(raw).scaleb(-decimals)) for name, raw in amounts.items()}
+        shown = {name: f"{_EXACT.scaleb(Decimal(raw), -decimals):f}" for name, raw in amounts.items()}
         told.append(json.dumps({"chain_id": chain_id, "token0": token, **shown, "sequence": known.sequence}))
     return told, now
 

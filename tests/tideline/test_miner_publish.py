@@ -109,15 +109,18 @@ def test_the_hedge_follows_what_moves_enough_and_forgets_no_book() -> None:
     known = Following(needs_snapshot=False, sequence=1, held={"a": inventory("a", idle0=100), "b": paper(10**6)})
     key = (8453, inventory().token0.address, 18)
     told, short = follow_inventory.lines(known, ("live",), {}, Decimal("0.1"))
-    assert short == {key: 100} and json.loads(told[0])["change"] == "1.00E-16"
+    assert short == {key: 100} and json.loads(told[0])["change"] == "0.000000000000000100"
     known.held["a"] = inventory("a", idle0=105)
     assert follow_inventory.lines(known, ("live",), short, Decimal("0.1")) == ([], short)
     known.held["c"] = inventory("c", idle0=45)
     told, short = follow_inventory.lines(known, ("live",), short, Decimal("0.1"))
-    assert short == {key: 150} and json.loads(told[0])["change"] == "5.0E-17"
+    assert short == {key: 150} and json.loads(told[0])["change"] == "0.000000000000000050"
+    huge = Following(needs_snapshot=False, held={"a": inventory("a", idle0=2**255)})
+    told, _ = follow_inventory.lines(huge, ("live",), {}, Decimal(0))
+    assert int(json.loads(told[0])["short"].replace(".", "")) == 2**255, "no digit is lost"
     del known.held["a"], known.held["c"]
     told, short = follow_inventory.lines(known, ("live",), short, Decimal("0.1"))
-    assert short == {key: 0} and json.loads(told[0])["change"] == "-1.50E-16"
+    assert short == {key: 0} and json.loads(told[0])["change"] == "-0.000000000000000150"
 
 
 def paper(idle0: int) -> object:
