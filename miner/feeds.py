@@ -195,13 +195,19 @@ class Past:
                 self._say(f"feed {feed.name} told nothing of {pool.pair_address}: {str(error) or 'too slow'}")
                 continue
             if told:
-                with self._lock:
-                    if pool.key in self._asked:
-                        self._told[pool.key] = tuple(told)[-MAX_BARS:]
+                self._keep(pool, feed, told)
                 break
         with self._lock:
             if pool.key in self._asked:
                 self._due_s[pool.key] = self._clock_s() + self._every_s
+
+    def _keep(self, pool: PoolRef, feed: CandleFeed, told: Sequence[Candle]) -> None:
+        with self._lock:
+            is_first = pool.key not in self._told
+            if pool.key in self._asked:
+                self._told[pool.key] = tuple(told)[-MAX_BARS:]
+        if is_first:
+            _log.info("feed %s knows %d bars of %s", feed.name, len(told), pool.pair_address)
 
     def _say(self, text: str) -> None:
         """Warn of the same thing once: a feed that is down is down for hours."""
