@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from miner.decider import Decider
+from miner.decider import Decider, complaint_in
 from miner.remembering import Remembering
 from miner.strategy import Strategy
 from protocol.messages import encode
@@ -109,7 +109,7 @@ class Backtest:
                 engine.advance(await market.next_block())
             else:
                 engine.answer(await self._answers(opening, ask, complaints))
-        return _played_round(opening, engine, complaints)
+        return played_round(opening, engine, complaints)
 
     async def _answers(
         self, opening: RoundOpening, ask: Ask, complaints: Mapping[str, list[str]]
@@ -120,9 +120,8 @@ class Backtest:
             # Both ways through the bytes of the wire: what they cannot carry, a strategy must not get away with here.
             response = await self._deciders[hotkey].answer(query, budget_s=query.context.deadline_s)
             answers[hotkey] = read_answer(query, encode(response))
-            said = response.miner_metadata.model_info if response.miner_metadata is not None else ""
-            _, kept, why = (said or "").partition(": kept, ")
-            if kept:
+            why = complaint_in(response)
+            if why:
                 complaints[hotkey].append(why)
         return answers
 
@@ -139,7 +138,8 @@ class Backtest:
                 strategy.recall(memories[label])
 
 
-def _played_round(opening: RoundOpening, engine: Round, complaints: Mapping[str, Sequence[str]]) -> PlayedRound:
+def played_round(opening: RoundOpening, engine: Round, complaints: Mapping[str, Sequence[str]]) -> PlayedRound:
+    """Return what a finished round came to; its participants' labels are their hotkeys."""
     result = engine.result()
     return PlayedRound(
         number=opening.round_number,

@@ -16,6 +16,7 @@ from protocol.messages import MinerMetadata, Position, RebalanceQuery, Rebalance
 from protocol.wire import MAX_METADATA_CHARS, MAX_REASON_CHARS, PROTOCOL_VERSION
 
 _log = logging.getLogger(__name__)
+_KEPT = ": kept, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,12 @@ class _Failed:
     """The strategy raised."""
 
     reason: str
+
+
+def complaint_in(response: RebalanceResponse) -> str:
+    """Return why a decider replaced its strategy's answer; empty where it did not."""
+    said = response.miner_metadata.model_info if response.miner_metadata is not None else ""
+    return said.partition(_KEPT)[2]
 
 
 class Decider:
@@ -137,7 +144,7 @@ class Decider:
         desired: tuple[Position, ...] | None,
         note: str,
     ) -> RebalanceResponse:
-        info = f"{self._strategy.name}: kept, {note}" if note else self._strategy.name
+        info = f"{self._strategy.name}{_KEPT}{note}" if note else self._strategy.name
         return RebalanceResponse(
             protocol_version=PROTOCOL_VERSION,
             request_id=query.request_id,

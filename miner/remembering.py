@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from miner.feeds import with_past
 from miner.memory import Memory, observe
 from miner.placement import base_and_limit
 from miner.span import Span, tick_of
 from miner.strategies.plus.band import align
+from miner.strategies.three_force.candles import Candle
 from miner.strategy import Decision, Keep, Positions, owned, shown_ranges
 from miner.view import Rule, View, look
 from miner.whole_file import replace_json
@@ -93,12 +96,35 @@ def place(query: RebalanceQuery, span: Span) -> Decision:
     return Positions(desired)
 
 
+class Told(Protocol):
+    """What others tell of past prices, without waiting."""
+
+    def bars(self, query: RebalanceQuery) -> Sequence[Candle]: ...
+
+
+class Tuning(Protocol):
+    """Looks for better settings beside the queries; what was found last is there without waiting."""
+
+    def rule_for(self, query: RebalanceQuery, rule: Rule | LearningRule) -> Rule | LearningRule: ...
+
+    def offer(self, query: RebalanceQuery, rule: Rule | LearningRule, memory: Memory) -> None: ...
+
+
 class Remembering:
     """Serves a rule as a strategy. One lock: a decision takes milliseconds, and memory changes as a whole."""
 
-    def __init__(self, rule: Rule | LearningRule, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        rule: Rule | LearningRule,
+        path: Path | None = None,
+        *,
+        told: Told | None = None,
+        tuning: Tuning | None = None,
+    ) -> None:
         self._rule = rule
         self._path = path
+        self._told = told
+        self._tuning = tuning
         self._lock = threading.Lock()
         self._memories = {} if path is None else load(path)
 
@@ -112,13 +138,23 @@ class Remembering:
         key = job_key(query)
         with self._lock:
             known = self._memories.pop(key, None)
-            decision, memory = decide(self._rule, query, self._of_the_pool(query) if known is None else known)
+            before = self._warmed(query, self._of_the_pool(query) if known is None else known)
+            rule = self._rule if self._tuning is None else self._tuning.rule_for(query, self._rule)
+            decision, memory = decide(rule, query, before)
             self._memories[key] = memory
+            if self._tuning is not None:
+                self._tuning.offer(query, rule, memory)
             while len(self._memories) > MAX_JOBS:
                 self._memories.pop(next(iter(self._memories)))
             if self._path is not None:
                 save(self._path, self._memories)
         return decision
+
+    def _warmed(self, query: RebalanceQuery, memory: Memory) -> Memory:
+        price = query.context.sqrt_price_x96
+        if self._told is None or not MIN_SQRT_RATIO <= price < MAX_SQRT_RATIO:
+            return memory
+        return with_past(memory, self._told.bars(query), query.context.timestamp, tick_of(price))
 
     def remembered(self) -> dict[_JobKey, Any]:
         """Return all it remembers, JSON-ready."""

@@ -94,6 +94,7 @@ class MinerServer:
         config: MinerConfig,
         *,
         version: str,
+        observe: Callable[[RebalanceQuery, Hotkey], None] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._signer = signer
@@ -101,6 +102,7 @@ class MinerServer:
         self._strategy = strategy
         self._validators = validators
         self._config = config
+        self._observe = observe  # told of every question answered; it must neither wait nor raise
         self._clock_ns = clock_ns
         self._decider = Decider(strategy, version=version, max_decisions=config.max_decisions)
         self._nonces = new_nonce_store(config.nonce_retention_s)
@@ -181,6 +183,8 @@ class MinerServer:
             return web.Response(status=denied.status, text=denied.reason + "\n")
         response = await self._decide(query, arrived_s)
         self._answered += 1
+        if self._observe is not None:
+            self._observe(query, caller.hotkey)
         _log.info("answered %s for %s: accepted=%s", query.request_id, caller.hotkey, response.accepted)
         return self._signed(response, body, caller)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -48,26 +49,35 @@ async def run(
     *,
     chain: Chain | None,
     address: PublicAddress | None,
+    beside: Sequence[Callable[[], Coroutine[object, object, None]]] = (),
     refresh_s: float = 300.0,
     retry_s: float = 12.0,
 ) -> None:
-    """Serve until `stop` is set.
+    """Serve until `stop` is set. What runs `beside` is ended with it; should it end before, the miner goes on without.
 
     Raises ConfigError if the port cannot be had, or if the chain says that the hotkey has no seat on the subnet.
     """
-    await server.start()
-    tasks = [asyncio.create_task(stop.wait())]
+    helpers = [asyncio.create_task(work()) for work in beside]
+    for helper in helpers:
+        helper.add_done_callback(_tell_end)
+    tasks: list[asyncio.Task[Literal[True]]] = [asyncio.create_task(stop.wait())]
     if chain is not None:
         tasks.append(asyncio.create_task(_follow(chain, address, refresh_s=refresh_s, retry_s=retry_s)))
     try:
+        await server.start()
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for running in (*tasks, *helpers):
+            running.cancel()
+        await asyncio.gather(*tasks, *helpers, return_exceptions=True)
         await server.stop()
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("the miner goes on without one of its helpers", exc_info=error)
 
 
 async def _follow(chain: Chain, address: PublicAddress | None, *, refresh_s: float, retry_s: float) -> Literal[True]:

@@ -88,20 +88,26 @@ def chain_accesses(
     rpcs: Sequence[str], rpc_quorum: int | None, block_times: Sequence[str], managers: Sequence[str]
 ) -> dict[int, ChainAccess]:
     """Return how each chain is read. Raises ConfigError, naming no URL: it may hold a key."""
-    urls: dict[int, list[str]] = {}
-    for chain_id, url in _pairs("--rpc", rpcs):
-        urls.setdefault(chain_id, []).append(_url(chain_id, url))
+    urls = rpc_urls(rpcs)
     seconds = dict(_pairs("--block-time", block_times))
     contracts = dict(_pairs("--position-manager", managers))
     return {
         chain_id: ChainAccess(
-            urls=tuple(dict.fromkeys(of_chain)),
-            quorum=_quorum(chain_id, len(set(of_chain)), rpc_quorum),
+            urls=of_chain,
+            quorum=_quorum(chain_id, len(of_chain), rpc_quorum),
             block_time_s=_block_time(chain_id, seconds.get(chain_id)),
             manager=_manager(chain_id, contracts.get(chain_id)),
         )
         for chain_id, of_chain in urls.items()
     }
+
+
+def rpc_urls(rpcs: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    """Return the nodes of each chain, each once. Raises ConfigError, naming no URL."""
+    urls: dict[int, list[str]] = {}
+    for chain_id, url in _pairs("--rpc", rpcs):
+        urls.setdefault(chain_id, []).append(_url(chain_id, url))
+    return {chain_id: tuple(dict.fromkeys(of_chain)) for chain_id, of_chain in urls.items()}
 
 
 def _pairs(option: str, texts: Sequence[str]) -> list[tuple[int, str]]:

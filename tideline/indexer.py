@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from db.pool_events.records import Batch, BlockRange, BlockRow, EventRow, PoolRow, SnapshotRow
+from db.pool_events.records import Batch, BlockRange, BlockRow, PoolRow, SnapshotRow
 from db.pool_events.store import Forked, PoolEventsStore
 from protocol.errors import ChainError, ConfigError
 from simulator.chain.abi import call_data, read_words
@@ -22,6 +22,7 @@ from simulator.chain.snapshot import read_snapshot
 from simulator.market import MarketInfo
 from simulator.recorded import Clock, RealClock
 from simulator.snapshot import PoolSnapshot
+from tideline.rpc_events import event_row
 
 _log = logging.getLogger(__name__)
 
@@ -268,11 +269,7 @@ def missing(wanted: BlockRange, covered: Sequence[BlockRange]) -> list[BlockRang
 def rows_of(stretch: Stretch) -> tuple[tuple[BlockRow, ...], tuple[EventRow, ...]]:
     """Return what the database keeps of a stretch of the chain, in its order."""
     blocks = (BlockRow(h.number, h.block_hash, h.parent_hash, h.timestamp) for h in stretch.headers)
-    events = (
-        EventRow(log.kind, log.block_number, log.block_hash, log.log_index, log.tx_hash, log.tx_index, log.fields)
-        for log in stretch.logs
-        if log.kind != "initialize"
-    )
+    events = (event_row(log) for log in stretch.logs if log.kind != "initialize")
     return tuple(blocks), tuple(events)
 
 

@@ -29,6 +29,11 @@ class IndexedEvents:
         """Open a database for reading alone. Raises ConfigError where it is none of ours."""
         return cls(await PoolEventsStore.open(url))
 
+    @property
+    def chain_id(self) -> int:
+        """The one chain that the database is of."""
+        return self._store.chain_id
+
     async def __aenter__(self) -> Self:
         return self
 

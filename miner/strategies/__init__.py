@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from miner import own_strategy
 from protocol.errors import ConfigError
 
 if TYPE_CHECKING:
+    from miner.remembering import Told, Tuning
     from miner.strategy import Strategy
 
 DEFAULT = "btr_plus"
@@ -34,47 +35,50 @@ NAMES = {
 
 def available() -> dict[str, type]:
     """Return the classes that come with Tideline, by name: strategies, and rules that need remembering."""
-    return {name: _load(path) for name, path in NAMES.items()}
+    return {name: own_strategy.load(path) for name, path in NAMES.items()}
 
 
-def build(name: str, settings: Mapping[str, str], *, memory: Path | None = None) -> Strategy:
-    """Return a strategy by name, or by `module:Class` for one of your own, with its settings parsed.
+def build(
+    name: str,
+    settings: Mapping[str, str],
+    *,
+    memory: Path | None = None,
+    told: Told | None = None,
+    tuning: Tuning | None = None,
+) -> Strategy:
+    """Return a strategy by name, or one of your own by `file.py`, `file.py:Class` or `module:Class`, with its settings.
 
-    What a rule remembers is kept in the file `memory`, if one is given. Raises ConfigError for what cannot be built.
+    What a rule remembers is kept in the file `memory`, if one is given; `told` and `tuning` help it. Raises ConfigError
+    for what cannot be built.
     """
-    path = name if ":" in name else NAMES.get(name)
+    path = name if own_strategy.is_own(name) else NAMES.get(name)
     if path is None:
-        raise ConfigError(f"no strategy is named {name!r}; choose one of {', '.join(NAMES)} or module:Class")
-    kind = _load(path)
+        raise ConfigError(f"no strategy is named {name!r}; choose one of {', '.join(NAMES)}, file.py or module:Class")
+    kind = own_strategy.load(path)
     kinds = {field.name: str(field.type) for field in dataclasses.fields(kind)} if _is_dataclass(kind) else {}
     unknown = sorted(set(settings) - set(kinds))
     if unknown:
         raise ConfigError(f"strategy {name} has no setting {unknown[0]!r}; it has {', '.join(kinds) or 'none'}")
-    made = kind(**{key: _number(key, text, kinds[key]) for key, text in settings.items()})
+    made = kind(**{key: _value(key, text, kinds[key]) for key, text in settings.items()})
     if hasattr(made, "decide"):
+        if told is not None or tuning is not None:
+            raise ConfigError(f"strategy {name} decides by the query alone; feeds and --tune are for rules")
         strategy: Strategy = made
         return strategy
     if not (hasattr(made, "wish") or hasattr(made, "wish_of")):
         raise ConfigError(f"strategy {name} has neither decide(query) nor wish(view); see docs/miner-strategy.md")
     from miner.remembering import Remembering  # here, or views and strategies would import each other
 
-    return Remembering(made, memory)
+    return Remembering(made, memory, told=told, tuning=tuning)
 
 
 def _is_dataclass(kind: type) -> bool:
     return dataclasses.is_dataclass(kind)
 
 
-def _load(path: str) -> type[Any]:
-    module_name, _, class_name = path.partition(":")
-    try:
-        kind: type[Any] = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"cannot load strategy {path!r}: {error}") from error
-    return kind
-
-
-def _number(key: str, text: str, kind: str) -> float:
+def _value(key: str, text: str, kind: str) -> float | str:
+    if kind in ("str", "<class 'str'>"):
+        return text
     is_float = kind in ("float", "<class 'float'>")
     try:
         number = float(text) if is_float else int(text)

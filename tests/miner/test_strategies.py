@@ -176,7 +176,7 @@ def test_the_registry_names_what_it_builds() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("bands", {}, "no strategy is named 'bands'; choose one of " + ", ".join(NAMES) + " or module:Class"),
+        ("bands", {}, "no strategy is named 'bands'; choose one of " + ", ".join(NAMES) + ", file.py or module:Class"),
         ("band", {"width": "1"}, "strategy band has no setting 'width'; it has half_width, edge, gap"),
         ("hold", {"width": "1"}, "strategy hold has no setting 'width'; it has none"),
         ("band", {"half_width": "1.5"}, "setting half_width='1.5' is not an integer"),

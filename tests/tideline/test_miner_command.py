@@ -21,7 +21,10 @@ OFFLINE = ["--dev-key", "//Bob", "--allow-validator", ALICE]
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--strategy", "best"], f"no strategy is named 'best'; choose one of {', '.join(NAMES)} or module:Class"),
+        (
+            ["--strategy", "best"],
+            f"no strategy is named 'best'; choose one of {', '.join(NAMES)}, file.py or module:Class",
+        ),
         (["--set", "half_width"], "--set 'half_width' is not KEY=VALUE"),
         (["--set", "=3"], "--set '=3' is not KEY=VALUE"),
         (["--strategy", "band", "--set", "half_width=wide"], "setting half_width='wide' is not an integer"),

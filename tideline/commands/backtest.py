@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import importlib.util
 import json
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 import click
 
 from db.job import Job, validate_job
-from miner import backtest_state
+from miner import backtest_state, own_strategy
 from miner.backtest import Backtest, PlayedRound
 from miner.backtest_state import BacktestState
 from miner.strategies import DEFAULT, build
@@ -55,7 +54,7 @@ class Contest:
 
 
 @click.command(short_help="Score strategies on recorded rounds, exactly as a validator would.")
-@click.option("--strategy", default=DEFAULT, show_default=True, help="A name, or module:Class for your own.")
+@click.option("--strategy", default=DEFAULT, show_default=True, help="A name, or your own: file.py or module:Class.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of it; repeatable.")
 @click.option("--against", default="hold,wide,band", show_default=True, help="Others to play beside it, by name.")
 @click.option("--data", default=RECORDED, show_default=True, help="recorded: the job's record; or a neutral file.")
@@ -214,13 +213,9 @@ def _key(contest: Contest) -> dict[str, Any]:
 
 def _source(name: str) -> str:
     """Return the digest of the file that a strategy of one's own is in: it changes between two back-tests."""
-    if ":" not in name:
-        return ""
-    spec = importlib.util.find_spec(name.partition(":")[0])
-    if spec is None or spec.origin is None:
-        return ""
+    file = own_strategy.source(name)
     try:
-        return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+        return "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError:
         return ""
 
