@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import importlib.util
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,56 +15,46 @@ from typing import Any
 import click
 
 from db.job import Job, validate_job
-from miner import backtest_state
-from miner.backtest import Backtest, PlayedRound
-from miner.backtest_state import BacktestState
-from miner.strategies import DEFAULT, build
+from miner.backtest import PlayedRound
+from miner.strategies import DEFAULT
 from protocol.errors import ConfigError
-from protocol.units import Hotkey
-from simulator import records
 from simulator.engine import Engine
-from simulator.opening import Entrant, RoundOpening
-from simulator.recorded import RecordedMarket
-from simulator.records import Record
-from simulator.snapshot import PoolSnapshot
+from tideline.backtest_data import RECORDED, Data, Source, load
+from tideline.backtest_play import Contest, Entry, Tell, most_rounds, play
 from tideline.backtest_report import report
 from tideline.backtest_result import print_result, result_json
 from tideline.commands.miner import parse_settings
 from tideline.demo import demo_jobs
-from tideline.wiring import code_version, engine_option
-from validator import job_settings
+from tideline.wiring import engine_option
 
-RECORDED = "recorded"
-_SAVE_EVERY_S = 1.0  # a file of many rounds is large, and what is lost at a kill is played again
-
-Tell = Callable[[PlayedRound], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Contest:
-    """Which strategies play what: label, name and settings of each, the first one being the one in question."""
-
-    entries: tuple[tuple[str, str, dict[str, str]], ...]
-    job: Job
-    record: Record
-    length_blocks: int
-    rounds: int
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(short_help="Score strategies on recorded rounds, exactly as a validator would.")
 @click.option("--strategy", default=DEFAULT, show_default=True, help="A name, or module:Class for your own.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of it; repeatable.")
 @click.option("--against", default="hold,wide,band", show_default=True, help="Others to play beside it, by name.")
-@click.option("--data", default=RECORDED, show_default=True, help="recorded: the job's record; or a neutral file.")
+@click.option(
+    "--data",
+    default=RECORDED,
+    show_default=True,
+    help="recorded: the job's record; a neutral file; a pool events database (sqlite:///… or postgresql://…); "
+    "or a made-up market: quiet, trending, crash.",
+)
+@click.option(
+    "--from-block", type=click.IntRange(min=0), help="Where in a database to begin; default its first snapshot."
+)
+@click.option("--names", type=_FILE, help="What an external database calls things (docs/indexer.md).")
+@click.option("--snapshots", metavar="DATABASE", help="Index of our own that has a snapshot for an external database.")
+@click.option("--days", type=float, help="Play a future of so many days, drawn from windows of the data.")
+@click.option("--window-hours", type=float, default=6.0, show_default=True, help="Length of those windows.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn.")
 @click.option("--job", "job_name", default="usdc-weth", show_default=True, help="A demo job, or a JSON file of a job.")
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds to play; default all that the data holds.")
 @click.option(
-    "--resume",
-    "state_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep finished rounds in this file, and go on from those that are in it.",
+    "--resume", "state_file", type=_FILE, help="Keep finished rounds in this file, and go on from those in it."
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a report to this HTML file.")
+@click.option("--out", type=_FILE, help="Write a report to this HTML file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: scores raw in units of 1e-18.")
 @engine_option
 def backtest(
@@ -75,15 +62,15 @@ def backtest(
     strategy: str,
     settings: tuple[str, ...],
     against: str,
-    data: str,
     job_name: str,
     rounds: int | None,
     state_file: Path | None,
     out: Path | None,
     as_json: bool,
     engine: Engine,
+    **where: Any,
 ) -> None:
-    """Play a strategy through the rounds of a recorded market.
+    """Play a strategy through the rounds of a market.
 
     It is asked what a validator would ask, at the same blocks; its answers become plans, and plans a ledger, through
     the functions of the validator's rounds. The scores are those that a validator stores, to the last digit. All play
@@ -92,40 +79,42 @@ def backtest(
     \b
     Examples:
       tideline backtest --strategy btr_plus --against hold,wide,band --data recorded
+      tideline backtest --strategy btr_plus --days 30 --seed 1 --out month.html
       tideline backtest --strategy band --set half_width=8 --set edge=2 --rounds 20
-      PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.json --out quiet.html
+      PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.jsonl
     """
     started_s = time.monotonic()
-    contest = _contest(strategy, settings, against, data, job_name, rounds)
+    job = _job(job_name)
+    contest = make_contest(entries_of(strategy, settings, against), job, Source.of(job, **where), rounds)
+    data = load(contest.source)
     with _progress(contest.rounds, is_terminal=sys.stderr.isatty()) as tell:
         played = asyncio.run(play(contest, state_file, tell, engine=engine))
+    headline = _headline(contest, data, played)
     if out is not None:
-        _write(out, report(_headline(contest, played), played, contest.record.info))
+        _write(out, report(headline, played, data.info))
     if as_json:
         seconds = round(time.monotonic() - started_s, 3)
         value = result_json(played)
-        click.echo(json.dumps({"job": contest.job.job_id, "data": contest.record.name, **value, "seconds": seconds}))
+        click.echo(json.dumps({"job": contest.job.job_id, "data": data.name, **value, "seconds": seconds}))
     else:
-        click.echo(_headline(contest, played))
+        click.echo(headline)
         print_result(played)
 
 
-def _contest(
-    strategy: str, settings: tuple[str, ...], against: str, data: str, job_name: str, rounds: int | None
-) -> Contest:
-    given = parse_settings(settings)
-    label = " ".join((strategy, *(f"{key}={value}" for key, value in given.items())))
+def entries_of(strategy: str, settings: Sequence[str], against: str) -> tuple[Entry, ...]:
+    """Return who plays. What cannot be built is said before anything is played."""
+    mine = Entry.of(strategy, parse_settings(tuple(settings)))
     others = dict.fromkeys(name.strip() for name in against.split(",") if name.strip())
-    entries = [(label, strategy, given), *((name, name, {}) for name in others if name != label)]
-    for _, name, its in entries:
-        build(name, its)  # what cannot be built is said before anything is played
-    job = _job(job_name)
-    record = _record(job, data)
-    length = job_settings.schedule(job, record.info).length_blocks
-    most = (record.length_blocks - 1) // length
+    return (mine, *(Entry.of(name, {}) for name in others if name != mine.label))
+
+
+def make_contest(entries: tuple[Entry, ...], job: Job, source: Source, rounds: int | None) -> Contest:
+    """Return a contest over so many rounds, or all that the data holds. Raises ConfigError where it holds fewer."""
+    data = load(source)
+    most = most_rounds(job, data)
     if (rounds or 1) > most:
-        raise ConfigError(f"{record.name} holds {most} rounds of job {job.job_id} ({length} blocks); use at most that")
-    return Contest(tuple(entries), job, record, length, rounds or most)
+        raise ConfigError(f"{data.name} holds {most} rounds of job {job.job_id}; use at most that")
+    return Contest(entries, job, source, rounds or most)
 
 
 def _job(name: str) -> Job:
@@ -143,86 +132,6 @@ def _job(name: str) -> Job:
     if not isinstance(value, dict):
         raise ConfigError(f"{path} holds no job; write an object of its settings, as `tideline jobs` names them")
     return validate_job(value)
-
-
-def _record(job: Job, data: str) -> Record:
-    if data != RECORDED:
-        return records.load_file(Path(data))
-    if job.record is None:
-        raise ConfigError(f"job {job.job_id} names no record; give --data FILE")
-    return records.load(job.record)
-
-
-async def play(
-    contest: Contest, state_file: Path | None, tell: Tell, *, engine: Engine, save_every_s: float = _SAVE_EVERY_S
-) -> tuple[PlayedRound, ...]:
-    """Play what of a contest has not been played yet, and return all its rounds."""
-    strategies = {label: build(name, settings) for label, name, settings in contest.entries}
-    test = Backtest(strategies, _openings(contest), version=code_version(), engine=engine)
-    key = _key(contest)
-    state = BacktestState() if state_file is None else backtest_state.load(state_file, key)
-    if state.memories is not None:
-        _recall(test, state, state_file)
-    rounds = list(state.rounds)
-    market = RecordedMarket(contest.record, start_block=rounds[-1].end_block if rounds else None)
-    saved_s = time.monotonic()
-    while len(rounds) < contest.rounds:
-        rounds.append(await test.play(market, len(rounds) + 1, contest.length_blocks))
-        tell(rounds[-1])
-        is_due = time.monotonic() - saved_s >= save_every_s or len(rounds) == contest.rounds
-        if state_file is not None and is_due:
-            backtest_state.save(state_file, key, rounds, test.memories())
-            saved_s = time.monotonic()
-    return tuple(rounds[: contest.rounds])
-
-
-def _recall(test: Backtest, state: BacktestState, state_file: Path | None) -> None:
-    try:
-        test.recall(state.memories or {})
-    except ValueError as error:
-        raise ConfigError(f"{state_file} cannot be gone on from: {error}; remove it, or name another file") from error
-
-
-def _openings(contest: Contest) -> Callable[[PoolSnapshot, int, tuple[Entrant, ...]], RoundOpening]:
-    job = contest.job
-
-    def opening(snapshot: PoolSnapshot, number: int, entrants: tuple[Entrant, ...]) -> RoundOpening:
-        return job_settings.round_opening(
-            job,
-            contest.record.info,
-            snapshot,
-            job_settings.vault(job, snapshot, None),
-            entrants,
-            round_type="evaluation",
-            number=number,
-            validator_hotkey=Hotkey("backtest"),
-        )
-
-    return opening
-
-
-def _key(contest: Contest) -> dict[str, Any]:
-    """Return all that decides how rounds go, but how many. The engine does not."""
-    settings = contest.job.to_mapping()
-    return {
-        "job": {name: settings[name] for name in settings if name not in ("revision", "created_at", "updated_at")},
-        "record": contest.record.digest,
-        "strategies": [[label, _source(name)] for label, name, _ in contest.entries],
-        "version": code_version(),
-    }
-
-
-def _source(name: str) -> str:
-    """Return the digest of the file that a strategy of one's own is in: it changes between two back-tests."""
-    if ":" not in name:
-        return ""
-    spec = importlib.util.find_spec(name.partition(":")[0])
-    if spec is None or spec.origin is None:
-        return ""
-    try:
-        return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 @contextlib.contextmanager
@@ -252,9 +161,9 @@ def _write(out: Path, page: str) -> None:
         raise ConfigError(f"cannot write {out}: {error.strerror}; choose another --out") from error
 
 
-def _headline(contest: Contest, played: Sequence[PlayedRound]) -> str:
+def _headline(contest: Contest, data: Data, played: Sequence[PlayedRound]) -> str:
     first, last = (datetime.fromtimestamp(s, UTC) for s in (played[0].start_timestamp, played[-1].end_timestamp))
     return (
-        f"{contest.job.job_id} on {contest.record.name}: {len(played)} rounds, "
+        f"{contest.job.job_id} on {data.name}: {len(played)} rounds, "
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {sum(p.swaps for p in played)} swaps"
     )
