@@ -57,7 +57,7 @@ class StateFile:
             raise ValueError("it is no file of finished rounds")
         changed = sorted(name for name in self._key if head["key"].get(name) != self._key[name])
         if changed:
-            raise ConfigError(f"{self._path} holds another back-test's rounds (other {', '.join(changed)}); remove it")
+            raise ConfigError(f"{self._path} holds the rounds of another back-test (other {', '.join(changed)})")
         rounds: list[PlayedRound] = []
         state, at = BacktestState(), 0
         for line in lines:

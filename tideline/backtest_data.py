@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from db.job import Job
 from protocol.errors import ConfigError
@@ -18,7 +19,6 @@ from simulator.flow import Flow
 from simulator.indexed import HeldBlocks, IndexedMarket, PoolEventsReader
 from simulator.logged import log_blocks
 from simulator.market import MarketInfo
-from simulator.records import Record
 from simulator.scenarios import Past, draw_futures
 from simulator.snapshot import PoolSnapshot
 from simulator.synthetic import WEATHERS, draw_market
@@ -58,6 +58,8 @@ class Source:
             raise ConfigError(f"--names, --snapshots and --from-block go with a database, not with --data {data}")
         if (source.names is None) != (source.snapshots is None):
             raise ConfigError("an external database needs both --names and --snapshots")
+        if not source.window_hours > 0:
+            raise ConfigError("--window-hours must be above 0")
         if source.days is not None and not 0 < source.days <= _MOST_DAYS:
             raise ConfigError(f"--days must be above 0 and at most {_MOST_DAYS}")
         return source
@@ -70,7 +72,42 @@ class Source:
     @property
     def is_drawn(self) -> bool:
         """Whether chance decides what is found."""
-        return self.days is not None or self.data in WEATHERS
+        return self.days is not None or self.is_made_up
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether the market is none that ever was."""
+        return self.data in WEATHERS
+
+    @property
+    def base(self) -> Source:
+        """What it is drawn from; itself, where nothing is drawn."""
+        return replace(self, data=RECORDED if self.is_made_up else self.data, days=None, seed=0, window_hours=0.0)
+
+    @property
+    def title(self) -> str:
+        """How it is called to people. Raises as `load` does."""
+        name = load(self.base).name
+        if not self.is_drawn:
+            return name
+        kind = f"{self.data} on " if self.is_made_up else ""
+        return f"{kind}{name}, {self.days or _MADE_UP_DAYS:g} days of seed {self.seed}"
+
+    def count_blocks(self) -> int:
+        """Return how many blocks there are, without drawing them. Raises as `load` does."""
+        base = load(self.base)
+        return _blocks(self.days or _MADE_UP_DAYS, base.info) if self.is_drawn else len(base.blocks)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the market from all others, without drawing it. Raises as `load` does."""
+        drawn: dict[str, Any] = {"days": self.days, "seed": self.seed}
+        if self.is_made_up:
+            drawn["weather"] = self.data
+        elif self.days is None:
+            drawn = {}
+        else:
+            drawn["window_hours"] = self.window_hours
+        return {"digest": _found(self.base).digest, **drawn}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +132,21 @@ class Data:
 @lru_cache(maxsize=2)
 def load(source: Source) -> Data:
     """Return what a source finds; the last ones are remembered. Raises ConfigError, and what databases raise."""
-    if source.data in WEATHERS:
-        return _made_up(source)
-    found = replace(source, days=None, seed=0)
+    data = _found(source.base)
+    if source.is_made_up:
+        return _made_up(source, data)
     if source.days is None:
-        return _found(found)
-    data = _found(found)
-    length = _blocks(source.days, data.info)
+        return data
     window = max(1, min(int(source.window_hours * 3600 / data.info.block_time_s), len(data.blocks)))
     [flow] = draw_futures(
-        data.opening, _past(found), count=1, length_blocks=length, window_blocks=window, seed=source.seed
+        data.opening,
+        _past(source.base),
+        count=1,
+        length_blocks=source.count_blocks(),
+        window_blocks=window,
+        seed=source.seed,
     )
-    return _of_flow(f"{data.name}, {source.days:g} days of seed {source.seed}", data.info, flow)
+    return _of_flow(source, data.info, flow)
 
 
 @lru_cache(maxsize=1)
@@ -119,32 +159,34 @@ def _past(source: Source) -> Past:
 def _found(source: Source) -> Data:
     if source.is_database:
         return asyncio.run(_from_database(source))
-    record = records.load_file(Path(source.data)) if source.data != RECORDED else _record(source)
+    if source.data != RECORDED:
+        record = records.load_file(Path(source.data))
+    elif source.record is not None:
+        record = records.load(source.record)
+    else:
+        raise ConfigError("the job names no record; give --data FILE")
     return Data(record.name, record.info, record.opening, record.logged(), record.digest)
 
 
-def _record(source: Source) -> Record:
-    if source.record is None:
-        raise ConfigError("the job names no record; give --data FILE")
-    return records.load(source.record)
-
-
-def _made_up(source: Source) -> Data:
-    record = _record(source)
-    days = source.days or _MADE_UP_DAYS
-    length, weather = _blocks(days, record.info), WEATHERS[source.data]
-    step_s = record.info.block_time_s
-    flow = draw_market(record.opening, weather, length_blocks=length, block_time_s=step_s, seed=source.seed)
-    return _of_flow(f"{source.data} on {record.name}, {days:g} days of seed {source.seed}", record.info, flow)
+def _made_up(source: Source, data: Data) -> Data:
+    info = data.info
+    flow = draw_market(
+        data.opening,
+        WEATHERS[source.data],
+        length_blocks=source.count_blocks(),
+        block_time_s=info.block_time_s,
+        seed=source.seed,
+    )
+    return _of_flow(source, info, flow)
 
 
 def _blocks(days: float, info: MarketInfo) -> int:
     return max(1, int(days * _DAY_S / info.block_time_s))
 
 
-def _of_flow(name: str, info: MarketInfo, flow: Flow) -> Data:
+def _of_flow(source: Source, info: MarketInfo, flow: Flow) -> Data:
     blocks = tuple(log_blocks(flow))
-    return Data(name, info, flow.snapshot, blocks, blocks[-1].block_hash)
+    return Data(source.title, info, flow.snapshot, blocks, blocks[-1].block_hash)
 
 
 async def _from_database(source: Source) -> Data:

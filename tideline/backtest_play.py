@@ -46,31 +46,39 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Who plays, the one in question first, and what: small, so that it can be sent to another process."""
+    """Who plays, the one in question first, and what: small, so that it can be sent to another process. `rounds` None
+    are all that the data holds.
+    """
 
     entries: tuple[Entry, ...]
     job: Job
     source: Source
-    rounds: int
+    rounds: int | None = None
 
-    def key(self, data: Data) -> dict[str, Any]:
+    def key(self) -> dict[str, Any]:
         """Return all that decides how rounds go, but how many. The engine does not."""
         settings = self.job.to_mapping()
         return {
             "job": {name: settings[name] for name in settings if name not in ("revision", "created_at", "updated_at")},
-            "data": data.digest,
+            "data": self.source.identity(),
             "strategies": [[entry.label, _source_digest(entry.strategy)] for entry in self.entries],
             "version": code_version(),
         }
 
 
-def most_rounds(job: Job, data: Data) -> int:
-    """Return how many rounds of a job the data holds. Raises ConfigError where it holds none."""
-    length = _length_blocks(job, data)
-    most = len(data.blocks) // length
-    if most == 0:
-        raise ConfigError(f"{data.name} holds {len(data.blocks)} blocks, a round of job {job.job_id} {length}")
-    return most
+def most_rounds(job: Job, source: Source) -> int:
+    """Return how many rounds of a job a source holds, without drawing it. Raises ConfigError where it holds none."""
+    blocks, length = source.count_blocks(), _length_blocks(job, load(source.base))
+    if blocks < length:
+        raise ConfigError(f"{source.title} holds {blocks} blocks, and a round of job {job.job_id} is {length} long")
+    return blocks // length
+
+
+def check_rounds(job: Job, source: Source, rounds: int | None) -> None:
+    """Raise ConfigError where a source holds fewer rounds than are wanted."""
+    most = most_rounds(job, source)
+    if rounds is not None and rounds > most:
+        raise ConfigError(f"{source.title} holds {most} rounds of job {job.job_id}; use at most that")
 
 
 def _length_blocks(job: Job, data: Data) -> int:
@@ -84,22 +92,23 @@ async def play(
     data = load(contest.source)
     strategies = {entry.label: build(entry.strategy, dict(entry.settings)) for entry in contest.entries}
     test = Backtest(strategies, _openings(contest.job, data), version=code_version(), engine=engine)
-    file = None if state_path is None else StateFile(state_path, contest.key(data))
+    file = None if state_path is None else StateFile(state_path, contest.key())
     state = BacktestState() if file is None else file.load()
     if state.memories is not None:
         _recall(test, state, state_path)
     rounds = list(state.rounds)
+    wanted = contest.rounds or most_rounds(contest.job, contest.source)
     market, length = data.market(), _length_blocks(contest.job, data)
     await market.seek(rounds[-1].end_block if rounds else data.opening.block_number)
     saved, saved_s = len(rounds), time.monotonic()
-    while len(rounds) < contest.rounds:
+    while len(rounds) < wanted:
         rounds.append(await test.play(market, len(rounds) + 1, length))
         tell(rounds[-1])
-        is_due = time.monotonic() - saved_s >= save_every_s or len(rounds) == contest.rounds
+        is_due = time.monotonic() - saved_s >= save_every_s or len(rounds) == wanted
         if file is not None and is_due:
             file.append(rounds[saved:], test.memories())
             saved, saved_s = len(rounds), time.monotonic()
-    return tuple(rounds[: contest.rounds])
+    return tuple(rounds[:wanted])
 
 
 def _recall(test: Backtest, state: BacktestState, state_path: Path | None) -> None:

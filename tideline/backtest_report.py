@@ -13,6 +13,7 @@ from miner.backtest import Played, PlayedRound
 from miner.report import Band, Chart, Line, Table, render
 from protocol.units import Q96
 from simulator.market import MarketInfo
+from tideline.backtest_result import part_bp
 from validator.leaderboard import Excess, describe
 
 _CONFIDENCE = 0.95  # two-sided
@@ -47,7 +48,7 @@ def _bp(ledger: Mapping[str, Any] | None, *names: str) -> float:
     """Return parts of a ledger with their signs, over its opening value; 0 where the round was not scored."""
     if ledger is None:
         return 0.0
-    return 1e4 * sum(_SIGNS[name] * int(ledger[f"{name}_x192"]) for name in names) / int(ledger["w_open_x192"])
+    return sum(_SIGNS[name] * part_bp(ledger, name) for name in names)
 
 
 def _change_bp(ledger: Mapping[str, Any] | None, field: str = "w_close_x192") -> float:

@@ -9,15 +9,19 @@ import pytest
 
 from protocol.errors import ConfigError
 from simulator.engine import default_engine
+from tideline.backtest_data import Source, load
+from tideline.backtest_play import play
 from tideline.backtest_report import _SIGNS, _bp, _change_bp, _drawdown, _paired, report
 from tideline.backtest_result import summarize
 from tideline.commands import backtest
+from tideline.demo import demo_jobs
 
 
 async def test_the_page_of_a_back_test() -> None:
-    contest = backtest._contest("band", (), "hold", "recorded", "wbtc-weth", 4)
-    played = await backtest.play(contest, None, lambda _round: None, engine=default_engine())
-    page = report("title", played, contest.record.info)
+    job = next(job for job in demo_jobs() if job.job_id == "wbtc-weth")
+    contest = backtest.make_contest(backtest.entries_of("band", (), "hold"), job, Source.of(job, "recorded"), 4)
+    played = await play(contest, None, lambda _round: None, engine=default_engine())
+    page = report("title", played, load(contest.source).info)
     for entry in played:
         for ledger in (entry.benchmark, *(p.ledger for p in entry.played)):
             assert sum(_bp(ledger, part) for part in _SIGNS) == pytest.approx(_change_bp(ledger), abs=1e-9)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,46 +15,30 @@ import click
 
 from db.job import Job, validate_job
 from miner.backtest import PlayedRound
-from miner.strategies import DEFAULT
+from miner.strategies.plus.walk_forward import FoldParams
 from protocol.errors import ConfigError
 from simulator.engine import Engine
-from tideline.backtest_data import RECORDED, Data, Source, load
-from tideline.backtest_play import Contest, Entry, Tell, most_rounds, play
+from tideline.backtest_data import Data, Source, load
+from tideline.backtest_many import Plan, many_report, outcome_json, play_plan, print_outcome
+from tideline.backtest_options import FILE, what_is_played, which_is_better, who_plays, who_works
+from tideline.backtest_play import Contest, Entry, check_rounds, most_rounds, play
+from tideline.backtest_progress import progress
 from tideline.backtest_report import report
 from tideline.backtest_result import print_result, result_json
+from tideline.backtest_units import Workers
 from tideline.commands.miner import parse_settings
 from tideline.demo import demo_jobs
 from tideline.wiring import engine_option
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command(short_help="Score strategies on recorded rounds, exactly as a validator would.")
-@click.option("--strategy", default=DEFAULT, show_default=True, help="A name, or module:Class for your own.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of it; repeatable.")
-@click.option("--against", default="hold,wide,band", show_default=True, help="Others to play beside it, by name.")
-@click.option(
-    "--data",
-    default=RECORDED,
-    show_default=True,
-    help="recorded: the job's record; a neutral file; a pool events database (sqlite:///… or postgresql://…); "
-    "or a made-up market: quiet, trending, crash.",
-)
-@click.option(
-    "--from-block", type=click.IntRange(min=0), help="Where in a database to begin; default its first snapshot."
-)
-@click.option("--names", type=_FILE, help="What an external database calls things (docs/indexer.md).")
-@click.option("--snapshots", metavar="DATABASE", help="Index of our own that has a snapshot for an external database.")
-@click.option("--days", type=float, help="Play a future of so many days, drawn from windows of the data.")
-@click.option("--window-hours", type=float, default=6.0, show_default=True, help="Length of those windows.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn.")
-@click.option("--job", "job_name", default="usdc-weth", show_default=True, help="A demo job, or a JSON file of a job.")
-@click.option("--rounds", type=click.IntRange(min=1), help="Rounds to play; default all that the data holds.")
-@click.option(
-    "--resume", "state_file", type=_FILE, help="Keep finished rounds in this file, and go on from those in it."
-)
-@click.option("--out", type=_FILE, help="Write a report to this HTML file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: scores raw in units of 1e-18.")
+@who_plays
+@what_is_played
+@which_is_better
+@who_works
+@click.option("--resume", type=click.Path(path_type=Path), help="Keep what is done in this file (of many: folder).")
+@click.option("--out", type=FILE, help="Write a report to this HTML file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @engine_option
 def backtest(
     *,
@@ -64,11 +47,14 @@ def backtest(
     against: str,
     job_name: str,
     rounds: int | None,
-    state_file: Path | None,
+    sweeps: tuple[str, ...],
+    draws: int,
+    is_walk: bool,
+    resume: Path | None,
     out: Path | None,
     as_json: bool,
     engine: Engine,
-    **where: Any,
+    **more: Any,
 ) -> None:
     """Play a strategy through the rounds of a market.
 
@@ -76,29 +62,60 @@ def backtest(
     the functions of the validator's rounds. The scores are those that a validator stores, to the last digit. All play
     alone against the market, each on its own fork. Progress goes to standard error, the result to standard output.
 
+    With --sweep, --draws or --walk-forward many back-tests are played at once, each strategy by itself, over processes.
+
     \b
     Examples:
       tideline backtest --strategy btr_plus --against hold,wide,band --data recorded
       tideline backtest --strategy btr_plus --days 30 --seed 1 --out month.html
       tideline backtest --strategy band --set half_width=8 --set edge=2 --rounds 20
+      tideline backtest --strategy band --sweep half_width=10,20,40 --days 3 --draws 4 --resume band-sweep
+      tideline backtest --strategy band --sweep half_width=10,20,40 --days 37 --walk-forward
       PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.jsonl
     """
-    started_s = time.monotonic()
     job = _job(job_name)
-    contest = make_contest(entries_of(strategy, settings, against), job, Source.of(job, **where), rounds)
+    entries = entries_of(strategy, settings, against)
+    workers = Workers(more.pop("backend"), more.pop("workers"), more.pop("scheduler"))
+    folds = FoldParams(more.pop("folds"), more.pop("train_days"), more.pop("gap_days"), more.pop("test_days"))
+    source = Source.of(job, **more)
+    if not (sweeps or draws > 1 or is_walk):
+        _one(make_contest(entries, job, source, rounds), resume, out, as_json=as_json, engine=engine)
+        return
+    plan = Plan.of(entries, job, source, rounds=rounds, sweeps=sweeps, draws=draws, folds=folds if is_walk else None)
+    _many(plan, workers, resume, out, as_json=as_json, engine=engine)
+
+
+def _one(contest: Contest, resume: Path | None, out: Path | None, *, as_json: bool, engine: Engine) -> None:
+    started_s = time.monotonic()
+    total = contest.rounds or most_rounds(contest.job, contest.source)
+    with progress(total, is_terminal=sys.stderr.isatty()) as tell:
+        played = asyncio.run(play(contest, resume, lambda r: tell(r.number, _line(r, total)), engine=engine))
     data = load(contest.source)
-    with _progress(contest.rounds, is_terminal=sys.stderr.isatty()) as tell:
-        played = asyncio.run(play(contest, state_file, tell, engine=engine))
     headline = _headline(contest, data, played)
     if out is not None:
         _write(out, report(headline, played, data.info))
     if as_json:
-        seconds = round(time.monotonic() - started_s, 3)
-        value = result_json(played)
-        click.echo(json.dumps({"job": contest.job.job_id, "data": data.name, **value, "seconds": seconds}))
-    else:
-        click.echo(headline)
-        print_result(played)
+        value = {"job": contest.job.job_id, "data": data.name, **result_json(played)}
+        click.echo(json.dumps({**value, "seconds": round(time.monotonic() - started_s, 3)}))
+        return
+    click.echo(headline)
+    print_result(played)
+
+
+def _many(
+    plan: Plan, workers: Workers, resume: Path | None, out: Path | None, *, as_json: bool, engine: Engine
+) -> None:
+    total = len(plan.candidates) * len(plan.markets)
+    headline = f"{plan.job.job_id} on {plan.title}: {len(plan.candidates)} candidates, {len(plan.markets)} markets"
+    with progress(total, is_terminal=sys.stderr.isatty()) as tell:
+        outcome = play_plan(plan, resume, workers, lambda n: tell(n, f"{n} of {total} back-tests"), engine=engine)
+    if out is not None:
+        _write(out, many_report(headline, outcome))
+    if as_json:
+        click.echo(json.dumps({"job": plan.job.job_id, "data": plan.title, **outcome_json(outcome)}))
+        return
+    click.echo(headline)
+    print_outcome(outcome)
 
 
 def entries_of(strategy: str, settings: Sequence[str], against: str) -> tuple[Entry, ...]:
@@ -110,11 +127,8 @@ def entries_of(strategy: str, settings: Sequence[str], against: str) -> tuple[En
 
 def make_contest(entries: tuple[Entry, ...], job: Job, source: Source, rounds: int | None) -> Contest:
     """Return a contest over so many rounds, or all that the data holds. Raises ConfigError where it holds fewer."""
-    data = load(source)
-    most = most_rounds(job, data)
-    if (rounds or 1) > most:
-        raise ConfigError(f"{data.name} holds {most} rounds of job {job.job_id}; use at most that")
-    return Contest(entries, job, source, rounds or most)
+    check_rounds(job, source, rounds)
+    return Contest(entries, job, source, rounds)
 
 
 def _job(name: str) -> Job:
@@ -132,21 +146,6 @@ def _job(name: str) -> Job:
     if not isinstance(value, dict):
         raise ConfigError(f"{path} holds no job; write an object of its settings, as `tideline jobs` names them")
     return validate_job(value)
-
-
-@contextlib.contextmanager
-def _progress(rounds: int, *, is_terminal: bool) -> Iterator[Tell]:
-    """Show a bar on a terminal, a line a round elsewhere."""
-    if not is_terminal:
-        yield lambda played: click.echo(_line(played, rounds), err=True)
-        return
-    from rich.console import Console  # most runs of most commands never draw
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rounds", total=rounds, now="")
-        yield lambda played: bar.update(task, completed=played.number, now=f"block {played.end_block}")
 
 
 def _line(played: PlayedRound, rounds: int) -> str:
