@@ -200,7 +200,9 @@ async def _from_database(source: Source) -> Data:
     try:
         market = IndexedMarket(info, reader, anchored(snapshot))
         await market.seek(source.from_block or snapshot.block_number)
-        return await _read(reader, market)
+        data = await _read(reader, market)
+        span_s = data.blocks[-1].timestamp - data.opening.timestamp  # the index may hold next to no blocks to tell
+        return replace(data, info=replace(info, block_time_s=max(round(span_s / len(data.blocks)), 1)))
     finally:
         await reader.close()
 
