@@ -93,6 +93,20 @@ class Source:
         kind = f"{self.data} on " if self.is_made_up else ""
         return f"{kind}{name}, {self.days or _MADE_UP_DAYS:g} days of seed {self.seed}"
 
+    @property
+    def caveat(self) -> str:
+        """What must be known of whatever is found out on it; "" of what really was. Raises as `load` does."""
+        if self.is_made_up:
+            return "Made up: what is found out here is about the model, until a real market agrees."
+        if self.days is None:
+            return ""
+        data = load(self.base)
+        past_days = (data.blocks[-1].timestamp - data.opening.timestamp) / _DAY_S
+        return (
+            f"Drawn from {past_days:.1f} days of {data.name}: whatever was peculiar to those is in every day of it, so "
+            "that no error given here says how it would be on others."
+        )
+
     def count_blocks(self) -> int:
         """Return how many blocks there are, without drawing them. Raises as `load` does."""
         base = load(self.base)
@@ -112,13 +126,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A stretch of a market, held in memory: the pool before it and all its blocks. `digest` is that of all of it."""
+    """A stretch of a market, held in memory: the pool before it and all its blocks. `digest` is that of all of it;
+    `caveat` is what must be known of whatever is found out on it.
+    """
 
     name: str
     info: MarketInfo
     opening: PoolSnapshot
     blocks: Sequence[Block]
     digest: str
+    caveat: str = ""
 
     def market(self) -> IndexedMarket:
         """Return the market from the start of the stretch on, for one reader."""
@@ -186,7 +203,7 @@ def _blocks(days: float, info: MarketInfo) -> int:
 
 def _of_flow(source: Source, info: MarketInfo, flow: Flow) -> Data:
     blocks = tuple(log_blocks(flow))
-    return Data(source.title, info, flow.snapshot, blocks, blocks[-1].block_hash)
+    return Data(source.title, info, flow.snapshot, blocks, blocks[-1].block_hash, source.caveat)
 
 
 async def _from_database(source: Source) -> Data:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from db.job import Job
-from miner.report import Table, render
+from miner.report import Page, Table
 from miner.strategies.plus.walk_forward import FoldParams
 from protocol.errors import ConfigError
 from simulator.engine import Engine
@@ -68,6 +68,11 @@ class Plan:
         """What is played, for people."""
         last = f" to {self.markets[-1].seed}" if len(self.markets) > 1 else ""
         return self.markets[0].title + last
+
+    @property
+    def caveat(self) -> str:
+        """What must be known of the outcome."""
+        return self.markets[0].caveat
 
     @property
     def per_day(self) -> int:
@@ -148,7 +153,7 @@ def verdict(walk: WalkForward) -> str:
     )
 
 
-def many_report(title: str, outcome: Outcome) -> str:
+def many_report(title: str, caveat: str, outcome: Outcome) -> Page:
     """Return the outcome as a page."""
     note = (
         "Means a round in bp of the opening value; errors count days of rounds, or shorter blocks where there are few."
@@ -156,7 +161,7 @@ def many_report(title: str, outcome: Outcome) -> str:
     tables = [Table("Candidates", note, outcome_rows(outcome.standings))]
     if outcome.walk is not None:
         tables.append(Table("Walk-forward", verdict(outcome.walk), walk_rows(outcome.walk)))
-    return render(title, "Each candidate played every market by itself; the best come first.", tables)
+    return Page(title, f"Each candidate played every market by itself; the best come first. {caveat}", tables)
 
 
 def print_outcome(outcome: Outcome) -> None:

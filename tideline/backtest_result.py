@@ -57,10 +57,11 @@ def part_bp(ledger: Mapping[str, Any], part: str) -> float:
 
 def summarize(rounds: Sequence[PlayedRound]) -> tuple[Summary, ...]:
     """Return every strategy's summary, in the order in which they were given."""
-    return tuple(_summary([r.played[index] for r in rounds]) for index in range(len(rounds[0].played)))
+    return tuple(summary_of([r.played[index] for r in rounds]) for index in range(len(rounds[0].played)))
 
 
-def _summary(played: Sequence[Played]) -> Summary:
+def summary_of(played: Sequence[Played]) -> Summary:
+    """Return one strategy's rounds, summed up."""
     ledgers = [p.ledger for p in played if p.ledger is not None]
     scored = [float(p.score_e18) for p in played if p.score_e18 is not None]
     duration = sum(ledger["duration_s"] for ledger in ledgers)

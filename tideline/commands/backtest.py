@@ -6,7 +6,8 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import click
 
 from db.job import Job, validate_job
 from miner.backtest import PlayedRound
+from miner.pictures import draw_pngs
+from miner.report import Page, render
 from miner.strategies.plus.walk_forward import FoldParams
 from protocol.errors import ConfigError
 from simulator.engine import Engine
@@ -38,6 +41,7 @@ from tideline.wiring import engine_option
 @who_works
 @click.option("--resume", type=click.Path(path_type=Path), help="Keep what is done in this file (of many: folder).")
 @click.option("--out", type=FILE, help="Write a report to this HTML file.")
+@click.option("--png", "pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw it into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @engine_option
 def backtest(
@@ -51,8 +55,6 @@ def backtest(
     draws: int,
     is_walk: bool,
     resume: Path | None,
-    out: Path | None,
-    as_json: bool,
     engine: Engine,
     **more: Any,
 ) -> None:
@@ -77,45 +79,66 @@ def backtest(
     entries = entries_of(strategy, settings, against)
     workers = Workers(more.pop("backend"), more.pop("workers"), more.pop("scheduler"))
     folds = FoldParams(more.pop("folds"), more.pop("train_days"), more.pop("gap_days"), more.pop("test_days"))
+    output = Output(more.pop("out"), more.pop("pictures"), as_json=more.pop("as_json"))
     source = Source.of(job, **more)
     if not (sweeps or draws > 1 or is_walk):
-        _one(make_contest(entries, job, source, rounds), resume, out, as_json=as_json, engine=engine)
+        _one(make_contest(entries, job, source, rounds), resume, output, engine=engine)
         return
     plan = Plan.of(entries, job, source, rounds=rounds, sweeps=sweeps, draws=draws, folds=folds if is_walk else None)
-    _many(plan, workers, resume, out, as_json=as_json, engine=engine)
+    _many(plan, workers, resume, output, engine=engine)
 
 
-def _one(contest: Contest, resume: Path | None, out: Path | None, *, as_json: bool, engine: Engine) -> None:
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go, besides standard output."""
+
+    out: Path | None
+    pictures: Path | None
+    as_json: bool
+
+    def write(self, make_page: Callable[[], Page]) -> None:
+        """Write the page and its pictures, where they are wanted. Raises ConfigError where that cannot be."""
+        if self.out is None and self.pictures is None:
+            return
+        page = make_page()
+        if self.pictures is not None:
+            draw_pngs(page, self.pictures)
+        try:
+            if self.out is not None:
+                self.out.write_text(render(page), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.out}: {error.strerror}; choose another --out") from error
+
+
+def _one(contest: Contest, resume: Path | None, output: Output, *, engine: Engine) -> None:
     started_s = time.monotonic()
     total = contest.rounds or most_rounds(contest.job, contest.source)
     with progress(total, is_terminal=sys.stderr.isatty()) as tell:
         played = asyncio.run(play(contest, resume, lambda r: tell(r.number, _line(r, total)), engine=engine))
     data = load(contest.source)
     headline = _headline(contest, data, played)
-    if out is not None:
-        _write(out, report(headline, played, data.info))
-    if as_json:
+    output.write(lambda: report(headline, played, data))
+    if output.as_json:
         value = {"job": contest.job.job_id, "data": data.name, **result_json(played)}
         click.echo(json.dumps({**value, "seconds": round(time.monotonic() - started_s, 3)}))
         return
     click.echo(headline)
     print_result(played)
+    click.echo(data.caveat, nl=bool(data.caveat))
 
 
-def _many(
-    plan: Plan, workers: Workers, resume: Path | None, out: Path | None, *, as_json: bool, engine: Engine
-) -> None:
+def _many(plan: Plan, workers: Workers, resume: Path | None, output: Output, *, engine: Engine) -> None:
     total = len(plan.candidates) * len(plan.markets)
     headline = f"{plan.job.job_id} on {plan.title}: {len(plan.candidates)} candidates, {len(plan.markets)} markets"
     with progress(total, is_terminal=sys.stderr.isatty()) as tell:
         outcome = play_plan(plan, resume, workers, lambda n: tell(n, f"{n} of {total} back-tests"), engine=engine)
-    if out is not None:
-        _write(out, many_report(headline, outcome))
-    if as_json:
+    output.write(lambda: many_report(headline, plan.caveat, outcome))
+    if output.as_json:
         click.echo(json.dumps({"job": plan.job.job_id, "data": plan.title, **outcome_json(outcome)}))
         return
     click.echo(headline)
     print_outcome(outcome)
+    click.echo(plan.caveat, nl=bool(plan.caveat))
 
 
 def entries_of(strategy: str, settings: Sequence[str], against: str) -> tuple[Entry, ...]:
@@ -151,13 +174,6 @@ def _job(name: str) -> Job:
 def _line(played: PlayedRound, rounds: int) -> str:
     scores = (f"{p.label} {p.score_e18 / 1e14:+.3f} bp" for p in played.played if p.score_e18 is not None)
     return f"round {played.number}/{rounds} to block {played.end_block}  {'  '.join(scores)}"
-
-
-def _write(out: Path, page: str) -> None:
-    try:
-        out.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror}; choose another --out") from error
 
 
 def _headline(contest: Contest, data: Data, played: Sequence[PlayedRound]) -> str:
