@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -223,8 +224,7 @@ def _excess_cells(excess: Excess) -> tuple[str, ...]:
         return ("0", "-", "-", "-", "-")
     interval = "-"
     if error is not None:
-        half = float(stdtrit(excess.rounds - 1, (1 + _CONFIDENCE) / 2)) * error
-        interval = f"{(mean - half) / _BASIS_POINT_E18:+.4f} … {(mean + half) / _BASIS_POINT_E18:+.4f}"
+        interval = " … ".join(f"{bound / _BASIS_POINT_E18:+.4f}" for bound in interval_of(excess))
     return (
         str(excess.rounds),
         f"{mean / _BASIS_POINT_E18:+.4f}",
@@ -232,6 +232,15 @@ def _excess_cells(excess: Excess) -> tuple[str, ...]:
         "-" if ahead is None else f"{ahead:.1%}",
         "-" if excess.rounds_needed is None else str(excess.rounds_needed),
     )
+
+
+def interval_of(excess: Excess) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of a mean, by Student's t; without end where nothing can be said."""
+    mean, error = excess.mean_e18, excess.standard_error_e18
+    if mean is None or error is None:
+        return -math.inf, math.inf
+    half = float(stdtrit(excess.rounds - 1, (1 + _CONFIDENCE) / 2)) * error
+    return mean - half, mean + half
 
 
 def _moves(rounds: Sequence[PlayedRound]) -> Table:

@@ -18,6 +18,9 @@ from simulator.engine import Engine
 from tideline.backtest_play import Contest, play
 from tideline.backtest_result import part_bp
 
+_IDLE_S = 30
+_ANSWER_S = 10.0  # a scheduler has this long to say that it is there
+
 Unit: TypeAlias = Contest  # of one strategy
 
 
@@ -82,7 +85,9 @@ def _spread(units: Sequence[tuple[int, Unit]], workers: Workers, engine: Engine)
 
     with ExitStack() as stack:
         _connect(workers, stack)
-        stack.enter_context(joblib.parallel_config(backend=workers.backend, n_jobs=workers.count or -1))
+        # Workers of a process that was killed end when they have been idle for so long.
+        local = {"idle_worker_timeout": _IDLE_S} if workers.backend == "loky" else {}
+        stack.enter_context(joblib.parallel_config(backend=workers.backend, n_jobs=workers.count or -1, **local))
         # Ray's backend cannot return one by one: then nothing is kept until all have ended.
         how = "list" if workers.backend == "ray" else "generator_unordered"
         yield from joblib.Parallel(return_as=how)(joblib.delayed(_played)(i, unit, engine) for i, unit in units)
@@ -95,7 +100,7 @@ def _connect(workers: Workers, stack: ExitStack) -> None:
             import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
 
             client: Any = distributed.Client
-            stack.enter_context(client(workers.scheduler, timeout="10s", set_as_default=True))
+            stack.enter_context(client(workers.scheduler, timeout=_ANSWER_S, set_as_default=True))
         elif workers.backend == "ray":
             import ray  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
             from ray.util.joblib import register_ray  # type: ignore[import-not-found, import-untyped, unused-ignore]

@@ -32,6 +32,7 @@ from simulator.recorded import RecordedMarket
 from tideline import backtest_play
 from tideline.backtest_data import Source
 from tideline.backtest_play import Contest, play
+from tideline.backtest_progress import progress
 from tideline.commands import backtest
 from tideline.demo import DEMO_MINERS, demo_jobs
 from tideline.guard import guard
@@ -188,7 +189,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
         "--resume",
         "rounds.jsonl",
     )
-    whole = json.loads(tideline(tmp_path, *command[:-2]).stdout)
+    whole = json.loads(run(*command[1:-2]).stdout)
     with start(tmp_path, *command[:-3], "--engine", "python", *command[-2:]) as process:
         while not (tmp_path / "rounds.jsonl").exists():
             process.until("round ")
@@ -261,7 +262,7 @@ def test_a_strategy_that_raises_is_scored_as_one_that_keeps_and_is_told_about(
 def test_the_commands_of_the_page_can_be_given() -> None:
     page = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
     commands = [line.partition("tideline backtest ")[2] for line in page.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 3
+    assert len(commands) == 6
     for command in commands:
         backtest.backtest.make_context("backtest", shlex.split(command))
 
@@ -269,7 +270,8 @@ def test_the_commands_of_the_page_can_be_given() -> None:
 async def test_a_terminal_is_shown_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
     monkeypatch.setenv("TERM", "xterm")
-    with backtest._progress(2, is_terminal=True) as tell:
-        played = await play(contest("wbtc-weth", "hold", rounds=2), None, tell, engine=default_engine())
+    with progress(2, is_terminal=True) as tell:
+        hold = contest("wbtc-weth", "hold", rounds=2)
+        await play(hold, None, lambda played: tell(played.number, "for lines"), engine=default_engine())
     shown = capsys.readouterr()
-    assert shown.out == "" and "2/2" in shown.err and f"block {played[-1].end_block}" in shown.err
+    assert shown.out == "" and "2/2" in shown.err and "for lines" not in shown.err

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -14,6 +16,7 @@ from support.processes import start, tideline
 from miner.strategies.plus.walk_forward import FoldParams
 from protocol.errors import ConfigError
 from simulator.engine import default_engine
+from tideline import backtest_units
 from tideline.backtest_data import Source
 from tideline.backtest_many import Plan, play_plan
 from tideline.backtest_play import Contest, Entry
@@ -181,3 +184,29 @@ def test_the_tables_and_the_page_of_a_walk_forward(tmp_path: Path) -> None:
     assert "the best of 2 equal ones would seem ahead by" in result.stdout and "test of the first" in result.stdout
     page = out.read_text()
     assert page.count("<table") == 2 and "band half_width=40" in page
+
+
+@pytest.fixture
+def dask_scheduler() -> Iterator[str]:
+    """A real scheduler on loopback, and a worker in this process."""
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_units_go_through_a_dask_scheduler(dask_scheduler: str, tmp_path: Path) -> None:
+    units = [Contest((Entry.of(name, {}),), JOB, Source.of(JOB, "recorded"), 2) for name in ("band", "charm")]
+    told: list[int] = []
+    workers = Workers("dask", scheduler=dask_scheduler)
+    found = play_units(units, tmp_path, workers, told.append, engine=default_engine())
+    assert found == play_units(units, None, Workers(count=1), told.append, engine=default_engine())
+    assert told == [0, 1, 2, 0, 1, 2] and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_scheduler_that_does_not_answer_is_said(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtest_units, "_ANSWER_S", 0.5)
+    units = [Contest((Entry.of("hold", {}),), JOB, Source.of(JOB, "recorded"), 1)] * 2
+    workers = Workers("dask", scheduler=f"tcp://127.0.0.1:{free_port}")
+    with pytest.raises(ConfigError, match=f"no dask scheduler answers at tcp://127.0.0.1:{free_port}"):
+        play_units(units, None, workers, lambda _done: None, engine=default_engine())
