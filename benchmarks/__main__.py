@@ -42,7 +42,7 @@ def run(*, swaps: int, only: frozenset[str], rounds: int, fetch_s: float | None)
 def main(*, quick: bool, as_json: bool, write: bool, swaps: int, only: tuple[str, ...]) -> None:
     # The bytecode harness is shared with the tests, which are no package.
     sys.path.append(str(Path(__file__).parent.parent / "tests"))
-    rounds = 2 if quick else 9
+    rounds = 4 if quick else 9
     findings = run(swaps=swaps, only=frozenset(only), rounds=rounds, fetch_s=QUICK_FETCH_S if quick else None)
     costs = _costs() if write or not (as_json or findings.disagreements) else {}
     results = report.results_of(findings, costs, rounds)

@@ -22,7 +22,7 @@ from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 
 LIMITS = MAX_SQRT_RATIO - 1, MIN_SQRT_RATIO + 1  # of a rising and a falling swap without one
 WARM_RUNS = 2  # of a peer in one process; its best counts
-NATIVE_RUNS = 7  # of milliseconds each
+NATIVE_RUNS = 15  # of milliseconds each
 Amounts = tuple[int | None, int | None]
 
 
@@ -95,8 +95,8 @@ def one_by_one(engine: Any, workload: Workload) -> Answers:
 
 
 def python(workload: Workload) -> Answers:
-    """Run our engine in plain Python, with a ledger beside it."""
-    end, seconds = with_ledger("python", workload, runs=1)
+    """Run our engine in plain Python, with a ledger beside it; the better of two runs."""
+    end, seconds = with_ledger("python", workload, runs=2)
     return Answers(one_by_one("python", workload).amounts, end, seconds)
 
 

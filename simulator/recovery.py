@@ -27,7 +27,7 @@ from simulator.pool import PoolRevert, SwapQuote
 from simulator.slipstream import CLPool
 
 _PIPS = 1_000_000
-_UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
+UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
 _MOST_BOUNDS = 1000  # ticks tried as the bound of a missed position; a swap across more is not worth the search
 
 
@@ -270,7 +270,7 @@ def _has_tick_between(pool: AnyPool, tick: int) -> bool:
 
 def _liquidity_at_price(pool: AnyPool, event: SwapEvent, *, zero_for_one: bool) -> int:
     """Return our liquidity where the event ended; where it ended behind us, the liquidity we have."""
-    reached = _quote(pool, RecoveredCall(zero_for_one, _UNBOUNDED, event.sqrt_price_x96))
+    reached = _quote(pool, RecoveredCall(zero_for_one, UNBOUNDED, event.sqrt_price_x96))
     return pool.liquidity if reached is None else reached.liquidity
 
 

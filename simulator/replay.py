@@ -66,7 +66,12 @@ class Replay:
     steps_run: int
 
     def scores(self, benchmark: int = 0) -> tuple[int, ...]:
-        """Return each candidate's score (1e-18) against one of them, which opened with the same value."""
+        """Return each candidate's score (1e-18) against one of them, which opened with the same value.
+
+        Raises SimulationError where there is no such candidate.
+        """
+        if not 0 <= benchmark < len(self.ledgers):
+            raise SimulationError(f"there is no candidate {benchmark} among {len(self.ledgers)} to score against")
         return tuple(score_round(ledger, self.ledgers[benchmark]) for ledger in self.ledgers)
 
     def columns(self) -> dict[str, NDArray[Any]]:

@@ -22,11 +22,10 @@ from protocol.errors import SimulationError
 from simulator.engine import AnyPool, Engine, default_engine, pool_from_snapshot
 from simulator.flow import Flow, FlowBlock
 from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
-from simulator.recovery import RecoveredCall, apply_call, apply_happening
+from simulator.recovery import UNBOUNDED, RecoveredCall, apply_call, apply_happening
 from simulator.snapshot import PoolSnapshot
 
 _DAY_S = 86_400
-_UNBOUNDED = 2**200  # more of any token than a pool can hold, far from overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ def move_to(
     target_x96 = max(MIN_SQRT_RATIO + 1, min(MAX_SQRT_RATIO - 1, target_x96))
     if target_x96 == pool.sqrt_price_x96:
         return None
-    quote = pool.quote(zero_for_one, _UNBOUNDED, target_x96)
+    quote = pool.quote(zero_for_one, UNBOUNDED, target_x96)
     amount = quote.amount0 if zero_for_one == is_exact_input else quote.amount1
     if not amount:
         return None

@@ -15,7 +15,19 @@ from support.planting import plant
 from support.pool_duel import fight, replayed
 
 from simulator import fee_policy, pool, pool_flash, pool_liquidity, pool_swap
-from simulator.math import oracle, position, sqrt_price_math, swap_math, tick, tick_bitmap
+from simulator.math import (
+    bit_math,
+    full_math,
+    liquidity_math,
+    oracle,
+    position,
+    sqrt_price_math,
+    swap_math,
+    tick,
+    tick_bitmap,
+    tick_math,
+    unsafe_math,
+)
 
 BUDGET = 900  # walks; most bugs need fewer than ten
 SKIP_EMPTY_EDGES = """
@@ -113,6 +125,26 @@ BUGS = {
     "a rising search includes the present tick": Bug(
         tick_bitmap.next_initialized_tick_within_one_word, "    compressed += 1\n", ""
     ),
+    "the last bit of a word is taken for the one before": Bug(
+        bit_math.most_significant_bit, "x.bit_length() - 1", "min(x.bit_length() - 1, 254)"
+    ),
+    "the first bit of a word is never found": Bug(
+        bit_math.least_significant_bit, "(x & -x).bit_length() - 1", "max((x & -x).bit_length() - 1, 1)"
+    ),
+    "a product is divided upwards": Bug(full_math.mul_div, "a * b // denominator", "-(-a * b // denominator)"),
+    "what divides exactly is rounded up too": Bug(
+        full_math.mul_div_rounding_up, "-(-a * b // denominator)", "a * b // denominator + 1"
+    ),
+    "too large a burn fails for another reason": Bug(
+        liquidity_math.add_delta, 'raise PoolRevert("LS")', 'raise PoolRevert("LA")'
+    ),
+    "the ratio at a tick is rounded down": Bug(tick_math.get_sqrt_ratio_at_tick, "-(-ratio >> 32)", "(ratio >> 32)"),
+    "the price at a tick belongs to the tick below": Bug(
+        tick_math.get_tick_at_sqrt_ratio,
+        "get_sqrt_ratio_at_tick(tick_high) > sqrt_price_x96",
+        "get_sqrt_ratio_at_tick(tick_high) >= sqrt_price_x96",
+    ),
+    "an exact quotient is rounded up": Bug(unsafe_math.div_rounding_up, "-(-x // y)", "(x // y + 1)"),
     "burning 2**127 fails for another reason": Bug(pool.Pool.burn, "-to_int128(amount)", "-amount"),
 }
 

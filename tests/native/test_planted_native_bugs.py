@@ -95,6 +95,9 @@ BUGS = {
     "the oracle sums a tick too much": Bug("oracle.h", "(int64_t)tick * (int64_t)delta", "(int64_t)(tick + 1) * delta"),
     "a tick may hold too much": Bug("pool.c", "(u128)(2 * most + 1)", "(u128)(2 * most)"),
     "the general step is not capped": Bug("step.c", "if (u256_lt(amount, &s->out)) s->out = *amount;", ""),
+    "amounts at wide prices are computed in two limbs": Bug(
+        "step.c", "if (high->w[2] != 0 || a == 0) return false;", "if (a == 0) return false;"
+    ),
     "a long product loses its carry": Bug("wide.c", "r[i + nb] = carry;", "r[i + nb] = 0;"),
     "a reason is another's": Bug("convert.c", '[REVERT_LS] = "LS"', '[REVERT_LS] = "LA"'),
     "a position's growths are exchanged": Bug(
@@ -173,6 +176,8 @@ BATCH_BUGS = {
     "a mark is read before its time": Bug(
         "batch.c", "if (events[i].kind == MARK)", "if (i + 1 < count && events[i + 1].kind == MARK)"
     ),
+    "a weight loses its uppermost limb": Bug("module.c", "wide_limbs(size, WEIGHT_LIMBS)", "wide_limbs(size, 2)"),
+    "a weight's sign is lost": Bug("module.c", "weight->is_negative[token] = is_negative;", ""),
     "time in range is not counted": Bug("batch.c", "fork->in_range_s += events", "fork->in_range_s = events"),
 }
 WORLDS = 400

@@ -99,6 +99,8 @@ def test_a_candidate_is_turned_into_what_it_desires_before_the_first_block() -> 
     assert replayed.outcomes == (Outcome.KEPT, Outcome.ACCEPTED)
     assert replayed.ledgers[1].swap_cost_x192 > 0 and replayed.ledgers[1].in_range_s == 360
     assert replayed.scores()[0] == 0 != replayed.scores()[1]
+    with pytest.raises(SimulationError, match="no candidate 2 among 2"):
+        replayed.scores(2)
 
 
 def base_price(flow: Flow, before_block: int) -> int:

@@ -45,9 +45,10 @@ static void take_reading(const Fork *fork, Reading *reading) {
 /* sum += weight[0] * amounts[0] + weight[1] * amounts[1]. The sum has a limb to spare for signs and carries. */
 static void add_weighted(u64 *sum, const Weight *weight, const u256 *amounts) {
     for (int token = 0; token < 2; token++) {
-        int limbs = u256_high(&amounts[token]) == 0 ? 2 : 4;
+        int limbs = wide_limbs(amounts[token].w, 4), used = weight->limbs[token];
         u64 product[SUM_LIMBS] = {0}, carry = 0;
-        wide_mul(product, weight->size[token], WEIGHT_LIMBS, amounts[token].w, limbs);
+        if (limbs == 0 || used == 0) continue;
+        wide_mul(product, weight->size[token], used, amounts[token].w, limbs);
         for (int i = 0; i < SUM_LIMBS; i++) {
             carry = weight->is_negative[token] ? sub_to(&sum[i], sum[i], product[i], carry)
                                                : add_to(&sum[i], sum[i], product[i], carry);

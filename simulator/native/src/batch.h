@@ -32,11 +32,12 @@ typedef struct {
     u128 own_liquidity, pool_liquidity;
 } Reading;
 
-/* What each token's price will change by until the next mark: magnitudes and signs. */
+/* What each token's price will change by until the next mark: magnitudes, how many of their limbs count, signs. */
 #define WEIGHT_LIMBS 6
 #define SUM_LIMBS 11
 typedef struct {
     u64 size[2][WEIGHT_LIMBS];
+    uint8_t limbs[2];
     bool is_negative[2];
 } Weight;
 

@@ -123,12 +123,14 @@ static bool read_watched(Batch *batch, PyObject *watched, Py_ssize_t events) {
     return true;
 }
 
-/* A magnitude and a sign. */
-static bool read_weight(PyObject *value, u64 *size, bool *is_negative) {
+static bool read_weight(PyObject *value, Weight *weight, int token) {
+    u64 *size = weight->size[token];
     if (!read_signed(value, size, WEIGHT_LIMBS, 64 * WEIGHT_LIMBS)) return false;
-    *is_negative = size[WEIGHT_LIMBS - 1] >> 63 != 0;
-    for (int i = 0; *is_negative && i < WEIGHT_LIMBS; i++) size[i] = ~size[i];
-    if (*is_negative) wide_increment(size, WEIGHT_LIMBS);
+    bool is_negative = size[WEIGHT_LIMBS - 1] >> 63 != 0;
+    for (int i = 0; is_negative && i < WEIGHT_LIMBS; i++) size[i] = ~size[i];
+    if (is_negative) wide_increment(size, WEIGHT_LIMBS);
+    weight->is_negative[token] = is_negative;
+    weight->limbs[token] = (uint8_t)wide_limbs(size, WEIGHT_LIMBS);
     return true;
 }
 
@@ -143,8 +145,7 @@ static PyObject *module_pack_weights(PyObject *module, PyObject *weights) {
         Weight weight;
         memset(&weight, 0, sizeof weight);
         if (!PyArg_ParseTuple(PyList_GET_ITEM(weights, i), "OO", &token0, &token1) ||
-            !read_weight(token0, weight.size[0], &weight.is_negative[0]) ||
-            !read_weight(token1, weight.size[1], &weight.is_negative[1])) {
+            !read_weight(token0, &weight, 0) || !read_weight(token1, &weight, 1)) {
             Py_CLEAR(packed);
             break;
         }

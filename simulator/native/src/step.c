@@ -42,9 +42,8 @@ static Price distance_between(const Price *a, const Price *b) {
     return d;
 }
 
-u256 amount0_delta(const Price *a, const Price *b, u128 liquidity, bool round_up) {
-    const Price *low = price_lt(a, b) ? a : b, *high = low == a ? b : a;
-    Price distance = distance_between(a, b);
+static u256 wide_amount0(const Price *low, const Price *high, u128 liquidity, bool round_up) {
+    Price distance = distance_between(low, high);
     u64 numerator[4], product[7], once[7], twice[7];
     u256 r;
     load_liquidity_x96(numerator, liquidity);
@@ -55,14 +54,40 @@ u256 amount0_delta(const Price *a, const Price *b, u128 liquidity, bool round_up
     return r;
 }
 
-u256 amount1_delta(const Price *a, const Price *b, u128 liquidity, bool round_up) {
-    Price distance = distance_between(a, b);
+static u256 wide_amount1(const Price *low, const Price *high, u128 liquidity, bool round_up) {
+    Price distance = distance_between(low, high);
     u64 l[2] = {lo64(liquidity), hi64(liquidity)}, product[6] = {0};
     u256 r;
     wide_mul(product, l, 2, distance.w, 3);
     for (int i = 0; i < 4; i++) r.w[i] = product[i + 1] >> 32 | product[i + 2] << 32;
     if (round_up && (product[0] != 0 || (product[1] & 0xFFFFFFFFu) != 0)) wide_increment(r.w, 4);
     return r;
+}
+
+/* The same by the fast step's arithmetic. Returns false where a number does not fit. */
+static bool quick_delta(u128 *amount, bool token0, const Price *low, const Price *high, u128 liquidity, bool round_up) {
+    u64 product[4];
+    u128 a = price_low(low), b = price_low(high);
+    *amount = 0;
+    if (high->w[2] != 0 || a == 0) return false;
+    if (a == b) return true;
+    mul_2x2(product, liquidity, b - a);
+    return token0 ? token0_between(amount, product, a, b, round_up) : shift_right_96(amount, product, round_up);
+}
+
+static u256 delta_of(bool token0, const Price *a, const Price *b, u128 liquidity, bool round_up) {
+    const Price *low = price_lt(a, b) ? a : b, *high = low == a ? b : a;
+    u128 amount;
+    if (quick_delta(&amount, token0, low, high, liquidity, round_up)) return u256_of(amount);
+    return token0 ? wide_amount0(low, high, liquidity, round_up) : wide_amount1(low, high, liquidity, round_up);
+}
+
+u256 amount0_delta(const Price *a, const Price *b, u128 liquidity, bool round_up) {
+    return delta_of(true, a, b, liquidity, round_up);
+}
+
+u256 amount1_delta(const Price *a, const Price *b, u128 liquidity, bool round_up) {
+    return delta_of(false, a, b, liquidity, round_up);
 }
 
 /* v3-core SqrtPriceMath.getNextSqrtPriceFromAmount0RoundingUp */
@@ -112,10 +137,6 @@ static Status next_from_amount1(Price *next, const Price *current, u128 liquidit
     }
     memcpy(next->w, price.w, sizeof next->w);
     return OK;
-}
-
-static u256 delta_of(bool token0, const Price *a, const Price *b, u128 liquidity, bool round_up) {
-    return token0 ? amount0_delta(a, b, liquidity, round_up) : amount1_delta(a, b, liquidity, round_up);
 }
 
 static Status exact_in_step(Step *s, const Price *current, const Price *target, u128 liquidity, const u256 *amount,

@@ -7,6 +7,11 @@ int wide_cmp(const u64 *a, const u64 *b, int n) {
     return 0;
 }
 
+int wide_limbs(const u64 *a, int n) {
+    while (n > 0 && a[n - 1] == 0) n--;
+    return n;
+}
+
 void wide_mul(u64 *r, const u64 *a, int na, const u64 *b, int nb) {
     memset(r, 0, sizeof(u64) * (size_t)(na + nb));
     for (int i = 0; i < na; i++) {
@@ -57,8 +62,7 @@ static u64 subtract_multiple(u64 *u, const u64 *v, int n, u64 digit) {
 
 void wide_divrem(u64 *q, u64 *rem, const u64 *num, int nn, const u64 *den, int nd) {
     u64 u[14], v[12];
-    int n = nd, bits;
-    while (n > 0 && den[n - 1] == 0) n--;
+    int n = wide_limbs(den, nd), bits;
     if (rem != NULL) memset(rem, 0, sizeof(u64) * (size_t)nd);
     if (n == 1) {
         divrem_by_limb(q, rem, num, nn, den[0]);

@@ -89,6 +89,7 @@ static inline bool u256_fits127(const u256 *a) { return (a->w[3] | a->w[2] | a->
 /* --- Any length: plain and slow, for what is rare ------------------------------------------------------------------- */
 
 int wide_cmp(const u64 *a, const u64 *b, int n);
+int wide_limbs(const u64 *a, int n); /* without the zeros on top */
 void wide_mul(u64 *r, const u64 *a, int na, const u64 *b, int nb);
 /* q (nn limbs) = floor(num / den), rem (nd limbs); den is not 0. Either result may be NULL. nn, nd at most 12. */
 void wide_divrem(u64 *q, u64 *rem, const u64 *num, int nn, const u64 *den, int nd);
