@@ -140,12 +140,13 @@ def _said(column: Column, cells: dict[str, dict[str, Cell]], scale: Scale) -> st
     ratio = sum(cell.fees for cell in lpers) / sum(cell.lvr for cell in lpers) if lpers else 0.0
     ahead = [f"`{name}`" for name, cell in of_column.items() if cell.low > 0]
     behind = [f"`{name}`" for name, cell in of_column.items() if cell.high < 0]
-    verdict = f"{', '.join(ahead)} beat holding" if ahead else "**none beats holding**"
-    if behind:
-        verdict += f"; {', '.join(behind)} fell behind it"
+    unknown = [f"`{name}`" for name, cell in of_column.items() if cell.low <= 0 <= cell.high and cell.low < cell.high]
+    verdicts = [f"{', '.join(ahead)} beat holding" if ahead else "**none beats holding**"]
+    verdicts += [f"{', '.join(behind)} fell behind it"] if behind else []
+    verdicts += [f"of {', '.join(unknown)} it cannot be told"] if unknown else []
     return (
-        f"- **{column.title}** ({played}; fees were {ratio:.2f} times what was lost to the informed): {verdict}; "
-        "of the others it cannot be told."
+        f"- **{column.title}** ({played}; fees were {ratio:.2f} times what was lost to the informed): "
+        f"{'; '.join(verdicts)}."
     )
 
 

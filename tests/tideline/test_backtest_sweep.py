@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import distributed
@@ -210,3 +211,22 @@ def test_a_scheduler_that_does_not_answer_is_said(free_port: int, monkeypatch: p
     workers = Workers("dask", scheduler=f"tcp://127.0.0.1:{free_port}")
     with pytest.raises(ConfigError, match=f"no dask scheduler answers at tcp://127.0.0.1:{free_port}"):
         play_units(units, None, workers, lambda _done: None, engine=default_engine())
+
+
+def test_a_unit_is_told_from_every_other() -> None:
+    source = Source.of(JOB, "recorded", days=2.0)
+    changes = [
+        {},
+        {"seed": 1},
+        {"days": 3.0},
+        {"window_hours": 3.0},
+        {"data": "quiet"},
+        {"data": "crash"},
+        {"days": None},
+    ]
+    units = [Contest((Entry.of("band", {}),), JOB, replace(source, **change), 2) for change in changes]
+    units += [replace(units[0], rounds=3), replace(units[0], entries=(Entry.of("band", {"gap": "2"}),))]
+    units += [replace(units[0], job=replace(JOB, gas_price_wei=7))]
+    assert len({backtest_units._digest(unit) for unit in units}) == len(units)
+    same = replace(units[5], source=replace(units[5].source, window_hours=1.0))
+    assert backtest_units._digest(same) == backtest_units._digest(units[5]), "nothing is drawn in windows there"

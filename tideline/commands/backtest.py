@@ -70,7 +70,7 @@ def backtest(
     Examples:
       tideline backtest --strategy btr_plus --against hold,wide,band --data recorded
       tideline backtest --strategy btr_plus --days 30 --seed 1 --out month.html
-      tideline backtest --strategy band --set half_width=8 --set edge=2 --rounds 20
+      tideline backtest --strategy band --set half_width=10 --set edge=2 --rounds 20
       tideline backtest --strategy band --sweep half_width=10,20,40 --days 3 --draws 4 --resume band-sweep
       tideline backtest --strategy band --sweep half_width=10,20,40 --days 37 --walk-forward
       PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.jsonl
@@ -119,7 +119,7 @@ def _one(contest: Contest, resume: Path | None, output: Output, *, engine: Engin
     headline = _headline(contest, data, played)
     output.write(lambda: report(headline, played, data))
     if output.as_json:
-        value = {"job": contest.job.job_id, "data": data.name, **result_json(played)}
+        value = {"job": contest.job.job_id, "data": data.name, "caveat": data.caveat, **result_json(played)}
         click.echo(json.dumps({**value, "seconds": round(time.monotonic() - started_s, 3)}))
         return
     click.echo(headline)
@@ -134,7 +134,8 @@ def _many(plan: Plan, workers: Workers, resume: Path | None, output: Output, *, 
         outcome = play_plan(plan, resume, workers, lambda n: tell(n, f"{n} of {total} back-tests"), engine=engine)
     output.write(lambda: many_report(headline, plan.caveat, outcome))
     if output.as_json:
-        click.echo(json.dumps({"job": plan.job.job_id, "data": plan.title, **outcome_json(outcome)}))
+        value = {"job": plan.job.job_id, "data": plan.title, "caveat": plan.caveat}
+        click.echo(json.dumps({**value, **outcome_json(outcome)}))
         return
     click.echo(headline)
     print_outcome(outcome)
