@@ -25,14 +25,14 @@ def filled(path: Path) -> StateFile:
     file = StateFile(path, KEY)
     assert file.load() == BacktestState()
     file.append(ROUNDS[:2], {"a": 2})
-    file.append(ROUNDS[2:3], {"a": 3})
+    file.append(ROUNDS[2:3], {"a": 3, "long": "x" * 99})
     return file
 
 
 def test_what_was_added_is_what_is_read(tmp_path: Path) -> None:
     path = tmp_path / "new" / "rounds.jsonl"
     filled(path)
-    assert StateFile(path, KEY).load() == BacktestState(ROUNDS[:3], {"a": 3})
+    assert StateFile(path, KEY).load() == BacktestState(ROUNDS[:3], {"a": 3, "long": "x" * 99})
 
 
 def test_after_a_kill_at_any_byte_it_goes_on_from_the_last_whole_memory(tmp_path: Path) -> None:
@@ -43,10 +43,16 @@ def test_after_a_kill_at_any_byte_it_goes_on_from_the_last_whole_memory(tmp_path
     for cut in range(first_end, len(whole) + 1):
         path.write_bytes(whole[:cut])
         file = StateFile(path, KEY)
-        done = 3 if cut == len(whole) else 2
-        assert file.load() == BacktestState(ROUNDS[:done], {"a": done})
-        file.append(ROUNDS[done:], {"a": 4})
-        assert StateFile(path, KEY).load() == BacktestState(ROUNDS, {"a": 4})
+        known = file.load()
+        assert len(known.rounds) == (3 if cut == len(whole) else 2) == (known.memories or {})["a"]
+        file.append(ROUNDS[len(known.rounds) : 4], {})
+        assert StateFile(path, KEY).load() == BacktestState(ROUNDS, {})
+        # Less than what the killed process had begun to write must leave nothing of that behind.
+        path.write_bytes(whole[:cut])
+        file = StateFile(path, KEY)
+        done = len(file.load().rounds)
+        file.append((), {"a": "shorter"})
+        assert StateFile(path, KEY).load() == BacktestState(ROUNDS[:done], {"a": "shorter"})
 
 
 def test_rounds_are_added_without_writing_the_others_again(tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ def test_a_future_is_logged_with_hashes_of_its_own(record: Record) -> None:
     one, two = draw_futures(record.opening, past, count=2, length_blocks=200, window_blocks=20, seed=5)
     ends = [list(log_blocks(flow))[-1].block_hash for flow in (one, two, one)]
     assert ends[0] == ends[2] != ends[1]
+    [index, *_] = [n for n, b in enumerate(one.blocks) if b.happenings]
+    less = replace(one.blocks[index], happenings=one.blocks[index].happenings[1:])
+    other = Flow(one.snapshot, (*one.blocks[:index], less, *one.blocks[index + 1 :]))
+    hashes = [[b.block_hash for b in log_blocks(flow)] for flow in (one, other)]
+    assert [a == b for a, b in zip(*hashes, strict=True)] == [n < index for n in range(200)]
     assert list(log_blocks(one, engine="python")) == list(log_blocks(one, engine="native"))
 
 
