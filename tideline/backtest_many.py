@@ -66,8 +66,8 @@ class Plan:
     @property
     def title(self) -> str:
         """What is played, for people."""
-        last = f" to {self.markets[-1].seed}" if len(self.markets) > 1 else ""
-        return self.markets[0].title + last
+        more = f" to {self.markets[-1].seed}" if len(self.markets) > 1 else ""
+        return self.markets[0].title + more
 
     @property
     def caveat(self) -> str:

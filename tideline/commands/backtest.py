@@ -129,7 +129,7 @@ def _one(contest: Contest, resume: Path | None, output: Output, *, engine: Engin
 
 def _many(plan: Plan, workers: Workers, resume: Path | None, output: Output, *, engine: Engine) -> None:
     total = len(plan.candidates) * len(plan.markets)
-    headline = f"{plan.job.job_id} on {plan.title}: {len(plan.candidates)} candidates, {len(plan.markets)} markets"
+    headline = f"{plan.job.job_id}, {plan.title}: {len(plan.candidates)} candidates, {len(plan.markets)} markets"
     with progress(total, is_terminal=sys.stderr.isatty()) as tell:
         outcome = play_plan(plan, resume, workers, lambda n: tell(n, f"{n} of {total} back-tests"), engine=engine)
     output.write(lambda: many_report(headline, plan.caveat, outcome))
@@ -180,6 +180,6 @@ def _line(played: PlayedRound, rounds: int) -> str:
 def _headline(contest: Contest, data: Data, played: Sequence[PlayedRound]) -> str:
     first, last = (datetime.fromtimestamp(s, UTC) for s in (played[0].start_timestamp, played[-1].end_timestamp))
     return (
-        f"{contest.job.job_id} on {data.name}: {len(played)} rounds, "
+        f"{contest.job.job_id}, {data.name}: {len(played)} rounds, "
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {sum(p.swaps for p in played)} swaps"
     )
