@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,12 @@ class Source:
     always drawn. `names` are those of an external database, `snapshots` the index that has a snapshot for it.
     """
 
-    data: str
+    data: str = field(repr=False)  # a database's address may hold a password
     record: str | None
     pool: str
     from_block: int | None = None
     names: Path | None = None
-    snapshots: str | None = None
+    snapshots: str | None = field(default=None, repr=False)
     days: float | None = None
     window_hours: float = 6.0
     seed: int = 0
