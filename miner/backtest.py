@@ -108,17 +108,15 @@ class Backtest:
             if ask is None:
                 engine.advance(await market.next_block())
             else:
-                engine.answer(await self._answers(opening, ask, complaints))
+                engine.answer(self._answers(opening, ask, complaints))
         return played_round(opening, engine, complaints)
 
-    async def _answers(
-        self, opening: RoundOpening, ask: Ask, complaints: Mapping[str, list[str]]
-    ) -> dict[Hotkey, Answer]:
+    def _answers(self, opening: RoundOpening, ask: Ask, complaints: Mapping[str, list[str]]) -> dict[Hotkey, Answer]:
         answers: dict[Hotkey, Answer] = {}
         for hotkey in ask.shown:
             query = build_query(opening, ask, hotkey)
             # Both ways through the bytes of the wire: what they cannot carry, a strategy must not get away with here.
-            response = await self._deciders[hotkey].answer(query, budget_s=query.context.deadline_s)
+            response = self._deciders[hotkey].answer_here(query, budget_s=query.context.deadline_s)
             answers[hotkey] = read_answer(query, encode(response))
             why = complaint_in(response)
             if why:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -62,8 +63,23 @@ class Decider:
                 decision = await outcome
         except TimeoutError:
             _log.warning("strategy %s is late for %s", self._strategy.name, query.request_id)
-            return self._keep(query, f"the strategy took longer than {budget_s:.3g} s")
+            return self._keep(query, _late(budget_s))
         return self._respond(query, decision)
+
+    def answer_here(self, query: RebalanceQuery, *, budget_s: float) -> RebalanceResponse:
+        """Return the same answer without a thread: one that was late is found to be so when it has come."""
+        started_s = time.monotonic()
+        outcome = self._think(query)
+        if time.monotonic() - started_s > budget_s:
+            return self._keep(query, _late(budget_s))
+        return self._respond(query, outcome)
+
+    def _think(self, query: RebalanceQuery) -> object:
+        try:
+            return self._strategy.decide(query)
+        except (Exception, SystemExit) as error:  # the miner's one broad except: somebody else's code
+            _log.exception("strategy %s failed on %s", self._strategy.name, query.request_id)
+            return _Failed(f"the strategy raised {type(error).__name__}: {error}")
 
     def _start(self, query: RebalanceQuery) -> asyncio.Future[object]:
         loop = asyncio.get_running_loop()
@@ -77,10 +93,7 @@ class Decider:
         def think() -> None:
             outcome: object = _Failed("the strategy left without an answer")
             try:
-                outcome = self._strategy.decide(query)
-            except (Exception, SystemExit) as error:  # the miner's one broad except: somebody else's code
-                _log.exception("strategy %s failed on %s", self._strategy.name, query.request_id)
-                outcome = _Failed(f"the strategy raised {type(error).__name__}: {error}")
+                outcome = self._think(query)
             finally:
                 with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
                     loop.call_soon_threadsafe(deliver, outcome)
@@ -153,3 +166,7 @@ class Decider:
             desired_positions=desired,
             miner_metadata=MinerMetadata(version=self._version, model_info=one_line(info, MAX_METADATA_CHARS)),
         )
+
+
+def _late(budget_s: float) -> str:
+    return f"the strategy took longer than {budget_s:.3g} s"

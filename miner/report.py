@@ -8,23 +8,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 260, 70, 12, 10, 26
-_COLOURS = ("#0b62a4", "#d9541e", "#2d8a4e", "#8c52a8", "#a37c00", "#5c6670")
+COLOURS = ("#0b62a4", "#d9541e", "#2d8a4e", "#8c52a8", "#a37c00", "#5c6670")
+_DARK = ("#6cb2ee", "#f08a5d", "#6fc48d", "#c295da", "#d8b13c", "#98a3ad")
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 820px; margin: 2em auto; padding: 0 1em; color: #1c2126 }
-h1 { font-size: 1.4em } h2 { font-size: 1.1em; margin-top: 2em } p { color: #5c6670; margin: .3em 0 }
-svg { width: 100%; height: auto } .wide { overflow-x: auto }
+:root { color-scheme: light dark; --ink: #1c2126; --soft: #5c6670; --rule: #e3e7ea; --back: #fff; LIGHT }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ec; --soft: #98a3ad; --rule: #333b43; --back: #14181c; DARK }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2em auto; padding: 0 1em }
+body { color: var(--ink); background: var(--back) }
+h1 { font-size: 1.4em; line-height: 1.3 } h2 { font-size: 1.1em; margin: 2em 0 .2em }
+p { color: var(--soft); margin: .3em 0 }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(230px, 40%), 1fr)); gap: .8em; margin: 1.2em 0 }
+dl div { border: 1px solid var(--rule); border-radius: 6px; padding: .5em .8em }
+dt { color: var(--soft); font-size: 13px } dd { margin: 0; font-variant-numeric: tabular-nums }
+svg { width: 100%; height: auto; font-size: 11px } @media (max-width: 600px) { svg { font-size: 17px } }
+svg text { fill: var(--soft) } .grid { stroke: var(--rule) }
+path { fill: none; stroke-width: 1.8; stroke-linejoin: round } path.ref { stroke-width: 1.2; stroke-dasharray: 5 3 }
+rect { fill: var(--c0); fill-opacity: .14 }
+.legend > span { display: inline-block; margin-right: 1.2em } .wide { overflow: auto; max-height: 32em }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-td, th { padding: 2px 9px; text-align: right; border-bottom: 1px solid #e3e7ea; white-space: nowrap }
-td:first-child, th:first-child { text-align: left }
+td, th { padding: 2px 9px; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap }
+th { position: sticky; top: 0; background: var(--back) } td:first-child, th:first-child { text-align: left }
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A named line over the chart's points; None leaves a gap."""
+    """A named line over the chart's points; None leaves a gap. What others are compared with is drawn dashed."""
 
     name: str
     values: Sequence[float | None]
+    is_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +53,31 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over numbered points, with bands behind them."""
+    """Lines over numbered points, with bands behind them; `marks` say what some of the points are."""
 
     title: str
     note: str
     lines: Sequence[Line]
     bands: Sequence[Band] = ()
+    marks: Sequence[tuple[float, str]] = ()
+
+    @property
+    def points(self) -> int:
+        """How many points there are. Raises ValueError where lines disagree."""
+        lengths = {len(line.values) for line in self.lines}
+        if len(lengths) != 1:
+            raise ValueError(f"the lines of {self.title!r} have different lengths")
+        return lengths.pop()
+
+    @property
+    def frame(self) -> tuple[float, float]:
+        """The lowest and the highest value shown: bands may widen that of the lines threefold, so that these stay
+        legible.
+        """
+        low, high = _bounds([value for line in self.lines for value in line.values if value is not None])
+        least, most = low - (high - low), high + (high - low)
+        edges = [min(max(edge, least), most) for band in self.bands for edge in (band.low, band.high)]
+        return min([low, *edges]), max([high, *edges])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +89,37 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def render(title: str, note: str, parts: Sequence[Chart | Table]) -> str:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: a title, what is worth knowing first, as text and as named facts, and its parts."""
+
+    title: str
+    note: str
+    parts: Sequence[Chart | Table]
+    facts: Sequence[tuple[str, str]] = ()
+
+
+def render(page: Page) -> str:
     """Return the page.
 
-    Parameters: title, note, texts of the parts  any text: it is escaped   ·   parts  in their order
-    Returns:    HTML that loads nothing
+    Parameters: page  any texts: they are escaped
+    Returns:    HTML that loads nothing, light or dark as the reader prefers
     Rounding:   coordinates to a tenth of a pixel
     Raises:     ValueError where lines of one chart have different lengths
     Source:     none
     """
-    body = "\n".join(_chart(part) if isinstance(part, Chart) else _table(part) for part in parts)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n'
-        f"<body><h1>{_text(title)}</h1><p>{_text(note)}</p>\n{body}\n</body></html>\n"
-    )
+    body = "\n".join(_chart(part) if isinstance(part, Chart) else _table(part) for part in page.parts)
+    facts = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in page.facts)
+    first = f"<h1>{_text(page.title)}</h1><p>{_text(page.note)}</p>" + (f"<dl>{facts}</dl>" if facts else "")
+    style = _STYLE.replace("LIGHT", _variables(COLOURS)).replace("DARK", _variables(_DARK))
+    style += "".join(f".c{n} {{ stroke: var(--c{n}); color: var(--c{n}) }}\n" for n in range(len(COLOURS)))
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{_text(page.title)}</title><style>{style}</style>"
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{first}\n{body}\n</body></html>\n'
+
+
+def _variables(colours: Sequence[str]) -> str:
+    return "; ".join(f"--c{number}: {colour}" for number, colour in enumerate(colours))
 
 
 def _table(table: Table) -> str:
@@ -80,17 +130,7 @@ def _table(table: Table) -> str:
 
 
 def _chart(chart: Chart) -> str:
-    lengths = {len(line.values) for line in chart.lines}
-    if len(lengths) != 1:
-        raise ValueError(f"the lines of {chart.title!r} have different lengths")
-    points = lengths.pop()
-    line_heights = [value for line in chart.lines for value in line.values if value is not None]
-    low, high = _bounds(line_heights)
-    # A range may be many times as wide as what the price did: the frame follows it as far as the lines stay legible.
-    least, most = low - (high - low), high + (high - low)
-    edges = [min(max(edge, least), most) for band in chart.bands for edge in (band.low, band.high)]
-    low, high = min([low, *edges]), max([high, *edges])
-    ticks = _ticks(low, high)
+    points, (low, high) = chart.points, chart.frame
 
     def x(point: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * point / max(points - 1, 1)
@@ -101,30 +141,34 @@ def _chart(chart: Chart) -> str:
 
     bands = [
         f'<rect x="{x(b.point):.1f}" y="{y(b.high):.1f}" width="{x(b.point + 1) - x(b.point):.1f}" '
-        f'height="{y(b.low) - y(b.high):.1f}" fill="#0b62a4" fill-opacity="0.14"/>'
+        f'height="{y(b.low) - y(b.high):.1f}"/>'
         for b in chart.bands
         if b.low < high and b.high > low
     ]
     grid = [
-        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}" stroke="#e3e7ea"/>'
+        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
         f'<text x="{_LEFT - 6}" y="{y(t) + 4:.1f}" text-anchor="end">{t:,.6g}</text>'
-        for t in ticks
+        for t in ticks(low, high)
     ]
     lines = [
-        f'<path d="{_path([None if v is None else (x(i), y(v)) for i, v in enumerate(line.values)])}" '
-        f'fill="none" stroke="{_colour(index)}" stroke-width="1.8"/>'
+        f'<path class="c{index % len(COLOURS)}{" ref" if line.is_reference else ""}" '
+        f'd="{_path([None if v is None else (x(i), y(v)) for i, v in enumerate(line.values)])}"/>'
         for index, line in enumerate(chart.lines)
     ]
-    bottom = f'y="{_HEIGHT - 8}"'
-    ends = (
-        f'<text x="{_LEFT}" {bottom}>0</text>',
-        f'<text x="{_WIDTH - _RIGHT}" {bottom} text-anchor="end">round {points - 1}</text>',
-    )
-    drawing = "\n".join((*grid, *bands, *lines, *ends))
+    marks = [
+        f'<text x="{x(point):.1f}" y="{_HEIGHT - 8}" text-anchor="{_anchor(point, points)}">{_text(label)}</text>'
+        for point, label in chart.marks
+    ]
+    drawing = "\n".join((*grid, *bands, *lines, *marks))
     return (
-        f'{_heading(chart)}<p>{_legend(chart.lines)}</p><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{_text(chart.title)}" font-size="11" fill="#5c6670">\n{drawing}</svg>'
+        f'{_heading(chart)}<p class="legend">{_legend(chart.lines)}</p><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'role="img" aria-label="{_text(chart.title)}">\n{drawing}</svg>'
     )
+
+
+def _anchor(point: float, points: int) -> str:
+    """Return how a label lies to its point, so that none leaves the drawing."""
+    return "start" if point <= 0 else "end" if point >= points - 1 else "middle"
 
 
 def _path(points: Sequence[tuple[float, float] | None]) -> str:
@@ -143,7 +187,7 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Return about five round numbers between two bounds."""
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
@@ -152,12 +196,11 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _legend(lines: Sequence[Line]) -> str:
-    marks = (f'<span style="color:{_colour(i)}">&#9632;</span> {_text(line.name)}' for i, line in enumerate(lines))
-    return " &nbsp; ".join(marks)
-
-
-def _colour(index: int) -> str:
-    return _COLOURS[index % len(_COLOURS)]
+    marks = (
+        f'<span><span class="c{i % len(COLOURS)}">{"╌╌" if line.is_reference else "■"}</span> {_text(line.name)}</span>'
+        for i, line in enumerate(lines)
+    )
+    return "".join(marks)
 
 
 def _heading(part: Chart | Table) -> str:

@@ -7,10 +7,14 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
 from miner.strategies.three_force.candles import H1_MS, H4_MS, M15_MS, Candle, aggregate
 from miner.strategies.three_force.forces import momentum_force
 from miner.strategies.three_force.sums import mean, total
+
+_Frame: TypeAlias = tuple[float, int, list[Candle]]  # its weight, the length of a bar, its complete bars
 
 YEAR_MS = 31_557_600_000
 _LN2 = math.log(2)
@@ -125,12 +129,16 @@ def annual_variance(m15: Sequence[Candle], now_ms: int, params: SignalParams = D
     Source:     strategy reference B2.1
     """
     complete = _complete(m15, M15_MS, now_ms)
+    return _variance(complete, _frames(complete, now_ms, params), params)
+
+
+def _variance(complete: Sequence[Candle], frames: Sequence[_Frame], params: SignalParams) -> float | None:
     realised = realised_variance(complete, params.ewma_lambda)
     if realised is None:
         return None
     parts = [
         (weight, range_variance(bars[-params.bars :], params.winsor) * YEAR_MS / period_ms)
-        for weight, period_ms, bars in _frames(complete, now_ms, params)
+        for weight, period_ms, bars in frames
     ]
     if parts:
         of_ranges = total(weight * variance for weight, variance in parts) / total(weight for weight, _ in parts)
@@ -142,8 +150,8 @@ def _complete(bars: Sequence[Candle], period_ms: int, now_ms: int) -> list[Candl
     return [bar for bar in bars if bar[0] + period_ms <= now_ms]
 
 
-def _frames(complete: Sequence[Candle], now_ms: int, params: SignalParams) -> list[tuple[float, int, list[Candle]]]:
-    """Return (weight, length of a bar, complete bars) of the frames that have enough of them."""
+def _frames(complete: Sequence[Candle], now_ms: int, params: SignalParams) -> list[_Frame]:
+    """Return the frames that have enough bars."""
     hours = aggregate(complete, H1_MS)
     frames = (
         (params.frame_weights[0], M15_MS, list(complete)),
@@ -189,15 +197,20 @@ def read(m15: Sequence[Candle], now_ms: int, *, is_stable: bool, params: SignalP
     Raises:     ValueError for prices of 0
     Source:     strategy reference B2.1, B2.3; the prior is ours
     """
-    complete = _complete(m15, M15_MS, now_ms)
+    return _read(tuple(_complete(m15, M15_MS, now_ms)), now_ms // M15_MS * M15_MS, is_stable, params)
+
+
+@lru_cache(maxsize=64)  # all that is asked about within a quarter of an hour sees the same complete bars
+def _read(complete: tuple[Candle, ...], now_ms: int, is_stable: bool, params: SignalParams) -> Signals:  # noqa: FBT001 a key
     prior = (params.stable_prior_sigma if is_stable else params.prior_sigma) ** 2
-    measured = annual_variance(m15, now_ms, params)
+    frames = _frames(complete, now_ms, params)
+    measured = _variance(complete, frames, params)
     variance = prior
     if measured is not None:
         # Between logarithms: pairs differ by orders of magnitude, and a mean would stay near the larger one for days.
         share = len(complete) / (len(complete) + params.prior_bars)
         variance = measured**share * prior ** (1 - share)
-    scored = [(weight, bars) for weight, _, bars in _frames(complete, now_ms, params) if len(bars) >= params.bars]
+    scored = [(weight, bars) for weight, _, bars in frames if len(bars) >= params.bars]
     weights = total(weight for weight, _ in scored)
     if not scored:
         return Signals(math.sqrt(variance), 0.0, 0.0)

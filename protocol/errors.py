@@ -24,10 +24,20 @@ class TidelineError(Exception):
         self.message = message
         self.where = where
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return how another process makes it again, whatever arguments a subclass takes."""
+        return _revive, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         if not self.where:
             return self.message
         return f"{self.message} ({', '.join(f'{key}={value}' for key, value in self.where.items())})"
+
+
+def _revive(kind: type[TidelineError], arguments: tuple[object, ...], fields: dict[str, object]) -> TidelineError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class RemoteError(TidelineError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from protocol.errors import ChainError, ConfigError, SimulationError
+from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
 from simulator.base_fork import BaseFork
 from simulator.engine import Engine, default_engine, pool_to_snapshot
 from simulator.events import Block
@@ -29,6 +30,27 @@ class PoolEventsReader(Protocol):
 
     async def close(self) -> None:
         """Release what is held. Idempotent."""
+
+
+class HeldBlocks:
+    """The reader over blocks in memory, one following the other, of whatever pool it is asked about."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+
+    async def last_block(self, pool: str, first: int) -> int:
+        """Return the last block, `first - 1` where that is not among them."""
+        return self._blocks[-1].number if self._blocks and first >= self._blocks[0].number else first - 1
+
+    async def blocks(self, pool: str, first: int, last: int) -> tuple[Block, ...]:
+        """Return a range. Raises StoreError when one is not there."""
+        start = first - self._blocks[0].number
+        if start < 0 or last > self._blocks[-1].number:
+            raise StoreError("these blocks are not held", pool=pool, first_block=first, last_block=last)
+        return tuple(self._blocks[start : start + last - first + 1])
+
+    async def close(self) -> None:
+        """Do nothing: everything is in memory."""
 
 
 async def load_flow(reader: PoolEventsReader, snapshot: PoolSnapshot, last: int, *, engine: Engine = "python") -> Flow:
@@ -85,8 +107,8 @@ class IndexedMarket:
 
     async def next_block(self) -> Block:
         """Return the next block. Raises a retryable ChainError where the index ends, Divergence where it is wrong."""
-        await asyncio.sleep(0)
         if not self._ahead:
+            await asyncio.sleep(0)  # whoever plays a long past lets others run
             await self._read_on()
         block = self._ahead.popleft()
         parent_hash = self._opening.block_hash if self._last is None else self._last.block_hash
@@ -125,4 +147,5 @@ class IndexedMarket:
 
 
 if TYPE_CHECKING:
-    _is_a_market: type[Market] = IndexedMarket  # mypy proves the port
+    _is_a_market: type[Market] = IndexedMarket  # mypy proves the ports
+    _is_a_reader: type[PoolEventsReader] = HeldBlocks

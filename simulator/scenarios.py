@@ -150,15 +150,32 @@ def _future(snapshot: PoolSnapshot, windows: Iterable[PastBlock], engine: Engine
 
 def _repeat(pool: AnyPool, swap: PastSwap) -> RecoveredCall | None:
     """Let a swap move a pool as far as it moved the recorded one and return the call, None if no amount does."""
-    zero_for_one = swap.after_x96 < swap.before_x96
     target_x96 = pool.sqrt_price_x96 * swap.after_x96 // swap.before_x96
+    zero_for_one = swap.after_x96 < swap.before_x96
+    return move_to(
+        pool, target_x96, zero_for_one=zero_for_one, is_exact_input=swap.is_exact_input, has_limit=swap.has_limit
+    )
+
+
+def move_to(
+    pool: AnyPool, target_x96: int, *, zero_for_one: bool, is_exact_input: bool, has_limit: bool
+) -> RecoveredCall | None:
+    """Let a swap take a pool's price to a target.
+
+    Parameters: pool  changed by the swap   ·   target_x96  Q64.96, on the side that `zero_for_one` says; brought into
+                the bounds of prices   ·   is_exact_input, has_limit  the form of the call
+    Returns:    the call, None where the price stands there already or no amount reaches it: then nothing happens
+    Rounding:   amounts in ceil, amounts out floor
+    Raises:     PoolRevert where the pool cannot swap
+    Source:     the form of recorded calls (`simulator.recovery`)
+    """
     target_x96 = max(MIN_SQRT_RATIO + 1, min(MAX_SQRT_RATIO - 1, target_x96))
     if target_x96 == pool.sqrt_price_x96:
         return None
     quote = pool.quote(zero_for_one, UNBOUNDED, target_x96)
-    amount = quote.amount0 if zero_for_one == swap.is_exact_input else quote.amount1
+    amount = quote.amount0 if zero_for_one == is_exact_input else quote.amount1
     if not amount:
         return None
-    call = RecoveredCall(zero_for_one, amount, target_x96 if swap.has_limit else None)
+    call = RecoveredCall(zero_for_one, amount, target_x96 if has_limit else None)
     apply_call(pool, call)
     return call

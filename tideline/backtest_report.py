@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
 
@@ -10,44 +12,103 @@ import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy ships no types
 
 from miner.backtest import Played, PlayedRound
-from miner.report import Band, Chart, Line, Table, render
+from miner.report import Band, Chart, Line, Page, Table
+from miner.span import tick_of
 from protocol.units import Q96
 from simulator.market import MarketInfo
+from tideline.backtest_data import Data
+from tideline.backtest_profile import liquidity_profile
+from tideline.backtest_result import part_bp, summary_of
 from validator.leaderboard import Excess, describe
 
 _CONFIDENCE = 0.95  # two-sided
 _BASIS_POINT_E18 = 10**14
+_LONG_S = 4 * 86_400
 _SIGNS = {"delta": 1, "lvr": -1, "fees": 1, "swap_cost": -1, "gas": -1, "dust": -1}  # they add up to the change
 _PARTS = ("price", "LVR", "fees", "swaps", "gas", "dust")
 
 
-def report(title: str, rounds: Sequence[PlayedRound], market: MarketInfo) -> str:
-    """Return the page; the first strategy is the one in question."""
+def report(headline: str, rounds: Sequence[PlayedRound], data: Data) -> Page:
+    """Return the page; the first strategy is the one in question, and the headline says what was played."""
     mine = [r.played[0] for r in rounds]
-    label = mine[0].label
-    note = f"{len(rounds)} rounds, blocks {rounds[0].start_block} to {rounds[-1].end_block}. "
-    note += "Every round opens with the job's own portfolio: sums over rounds are added up, not compounded."
+    label, market = mine[0].label, data.info
+    note = f"{_verdict(mine)} {headline}. Each round opens with the job's own portfolio, so that sums over rounds are "
+    note += f"added up, not compounded. {data.caveat}"
+    marks = _times(rounds)
+    price_of, pair = _quoting(rounds, market)
     parts = (
-        Chart("Return", "Change of value added up, bp; untouched is the benchmark of the score.", _returns(rounds)),
-        Chart("Excess over the untouched portfolio", "Scores added up, bp.", _excesses(rounds, _running)),
-        Chart("Drawdown of the excess", "Below its highest point so far, bp.", _excesses(rounds, _drawdown)),
-        _ranges(rounds, market),
-        Chart(f"What {label} earned and paid", "Added up, bp.", _earned(mine)),
         Chart(
-            "Inventory", f"{market.token0.symbol} as a share of value at the end of each round, %.", _inventory(rounds)
+            "Return",
+            "Change of value added up, bp; untouched is the benchmark of the score.",
+            _returns(rounds),
+            (),
+            marks,
         ),
+        Chart("Excess over the untouched portfolio", "Scores added up, bp.", _excesses(rounds, _running), (), marks),
+        Chart("Drawdown of the excess", "Below its highest point so far, bp.", _excesses(rounds, _drawdown), (), marks),
+        _ranges(rounds, price_of, pair, marks),
+        Chart(f"What {label} earned and paid", "Added up, bp.", _earned(mine), (), marks),
+        Chart(
+            "Inventory",
+            f"{market.token0.symbol} as a share of value at the end of each round, %.",
+            _inventory(rounds),
+            (),
+            marks,
+        ),
+        liquidity_profile(rounds, data.opening, price_of, pair),
         _attribution(rounds),
         _certainty(rounds),
         _moves(rounds),
     )
-    return render(title, note, parts)
+    return Page(f"{label} on {data.name}", note, parts, _facts(mine))
+
+
+def _facts(mine: Sequence[Played]) -> list[tuple[str, str]]:
+    summary = summary_of(mine)
+    excess, parts = summary.excess, summary.parts_bp
+    mean, interval, ahead, needed = _excess_cells(excess)[1:]
+    return [
+        ("score a round, bp", mean),
+        ("95 % interval", interval),
+        ("P(mean > 0)", ahead),
+        ("rounds needed", needed),
+        ("fees, LVR a round, bp", f"{parts['fees']:.3f}, {parts['lvr']:.3f}"),
+        ("in range", f"{summary.in_range:.1%}"),
+    ]
+
+
+def _verdict(mine: Sequence[Played]) -> str:
+    """Return in one sentence whether the strategy beat the untouched portfolio."""
+    label, excess = mine[0].label, _paired(mine, None)
+    ahead = excess.probability_positive
+    if ahead is None or excess.standard_error_e18 == 0:
+        return f"{label} did as the untouched portfolio did, or too little was played to tell."
+    if min(ahead, 1 - ahead) * 2 > 1 - _CONFIDENCE:
+        return f"Whether {label} beats the untouched portfolio cannot be told from these rounds."
+    return f"{label} {'beat' if ahead > 0.5 else 'fell behind'} the untouched portfolio by more than chance explains."
+
+
+def _times(rounds: Sequence[PlayedRound]) -> list[tuple[float, str]]:
+    """Return five points and when they were."""
+    times = [rounds[0].start_timestamp, *(r.end_timestamp for r in rounds)]
+    form = "%d %b %H:%M" if times[-1] - times[0] < _LONG_S else "%d %b"
+    points = sorted({round((len(times) - 1) * n / 4) for n in range(5)})
+    return [(point, f"{datetime.fromtimestamp(times[point], UTC):{form}}") for point in points]
+
+
+def _quoting(rounds: Sequence[PlayedRound], market: MarketInfo) -> tuple[Callable[[float], float], str]:
+    """Return how a tick becomes a price above 1, as people quote it, and what that is called."""
+    scale = 10.0 ** (market.token0.decimals - market.token1.decimals)
+    if (rounds[0].start_sqrt_price_x96 / Q96) ** 2 * scale < 1:
+        return lambda tick: 1 / (1.0001**tick * scale), f"{market.token0.symbol}/{market.token1.symbol}"
+    return lambda tick: 1.0001**tick * scale, f"{market.token1.symbol}/{market.token0.symbol}"
 
 
 def _bp(ledger: Mapping[str, Any] | None, *names: str) -> float:
     """Return parts of a ledger with their signs, over its opening value; 0 where the round was not scored."""
     if ledger is None:
         return 0.0
-    return 1e4 * sum(_SIGNS[name] * int(ledger[f"{name}_x192"]) for name in names) / int(ledger["w_open_x192"])
+    return sum(_SIGNS[name] * part_bp(ledger, name) for name in names)
 
 
 def _change_bp(ledger: Mapping[str, Any] | None, field: str = "w_close_x192") -> float:
@@ -70,8 +131,9 @@ def _by_label(rounds: Sequence[PlayedRound]) -> dict[str, list[Played]]:
 def _returns(rounds: Sequence[PlayedRound]) -> list[Line]:
     lines = [Line(name, _running([_change_bp(p.ledger) for p in played])) for name, played in _by_label(rounds).items()]
     benchmark = [r.benchmark for r in rounds]
-    lines.append(Line("untouched", _running([_change_bp(ledger) for ledger in benchmark])))
-    return [*lines, Line("tokens held", _running([_change_bp(ledger, "hold_x192") for ledger in benchmark]))]
+    held = (_running([_change_bp(ledger, field) for ledger in benchmark]) for field in ("w_close_x192", "hold_x192"))
+    names = ("untouched", "tokens held")
+    return [*lines, *(Line(name, values, is_reference=True) for name, values in zip(names, held, strict=True))]
 
 
 def _excesses(rounds: Sequence[PlayedRound], of: Callable[[Sequence[float]], list[float]]) -> list[Line]:
@@ -88,25 +150,18 @@ def _earned(mine: Sequence[Played]) -> list[Line]:
     return [*lines, Line("together", _running([_bp(p.ledger, *everything) for p in mine]))]
 
 
-def _ranges(rounds: Sequence[PlayedRound], market: MarketInfo) -> Chart:
-    scale = 10.0 ** (market.token0.decimals - market.token1.decimals)
-    is_inverse = (rounds[0].start_sqrt_price_x96 / Q96) ** 2 * scale < 1
-
-    def shown(raw: float) -> float:
-        return 1 / (raw * scale) if is_inverse else raw * scale
-
+def _ranges(
+    rounds: Sequence[PlayedRound], price_of: Callable[[float], float], pair: str, marks: Sequence[tuple[float, str]]
+) -> Chart:
     prices = [rounds[0].start_sqrt_price_x96, *(r.end_sqrt_price_x96 for r in rounds)]
     bands = []
     for point, entry in enumerate(rounds):
         for held in entry.played[0].ledger["closing"]["holdings"] if entry.played[0].ledger is not None else ():
-            low, high = sorted(shown(1.0001 ** held[edge]) for edge in ("tick_lower", "tick_upper"))
+            low, high = sorted(price_of(held[edge]) for edge in ("tick_lower", "tick_upper"))
             bands.append(Band(point, low, high))
-    symbols = (
-        (market.token0.symbol, market.token1.symbol) if is_inverse else (market.token1.symbol, market.token0.symbol)
-    )
-    note = f"{'/'.join(symbols)}; ranges as they stood at the end of each round, cut off at the frame."
-    line = Line("price", [shown((price / Q96) ** 2) for price in prices])
-    return Chart(f"Price, and ranges of {rounds[0].played[0].label}", note, [line], bands)
+    note = f"{pair}; ranges as they stood at the end of each round, cut off at the frame."
+    line = Line("price", [price_of(tick_of(price)) for price in prices])
+    return Chart(f"Price, and ranges of {rounds[0].played[0].label}", note, [line], bands, marks)
 
 
 def _inventory(rounds: Sequence[PlayedRound]) -> list[Line]:
@@ -169,8 +224,7 @@ def _excess_cells(excess: Excess) -> tuple[str, ...]:
         return ("0", "-", "-", "-", "-")
     interval = "-"
     if error is not None:
-        half = float(stdtrit(excess.rounds - 1, (1 + _CONFIDENCE) / 2)) * error
-        interval = f"{(mean - half) / _BASIS_POINT_E18:+.4f} … {(mean + half) / _BASIS_POINT_E18:+.4f}"
+        interval = " … ".join(f"{bound / _BASIS_POINT_E18:+.4f}" for bound in interval_of(excess))
     return (
         str(excess.rounds),
         f"{mean / _BASIS_POINT_E18:+.4f}",
@@ -178,6 +232,15 @@ def _excess_cells(excess: Excess) -> tuple[str, ...]:
         "-" if ahead is None else f"{ahead:.1%}",
         "-" if excess.rounds_needed is None else str(excess.rounds_needed),
     )
+
+
+def interval_of(excess: Excess) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of a mean, by Student's t; without end where nothing can be said."""
+    mean, error = excess.mean_e18, excess.standard_error_e18
+    if mean is None or error is None:
+        return -math.inf, math.inf
+    half = float(stdtrit(excess.rounds - 1, (1 + _CONFIDENCE) / 2)) * error
+    return mean - half, mean + half
 
 
 def _moves(rounds: Sequence[PlayedRound]) -> Table:

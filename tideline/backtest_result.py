@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from miner.backtest import Played, PlayedRound
 from tideline.commands.leaderboard import excess_json, mean_text
 from validator.leaderboard import Excess, describe
 
-_PARTS = {"fees": "fees_x192", "lvr": "lvr_x192", "swaps": "swap_cost_x192", "gas": "gas_x192"}
+_PARTS = {"fees": "fees", "lvr": "lvr", "swaps": "swap_cost", "gas": "gas"}
 _HEADER = (
     "strategy",
     "mean ± se",
@@ -50,12 +50,18 @@ class Summary:
         return sum(score for score in self.scores_e18 if score is not None)
 
 
+def part_bp(ledger: Mapping[str, Any], part: str) -> float:
+    """Return a part of a ledger over its opening value, in basis points."""
+    return 1e4 * int(ledger[f"{part}_x192"]) / int(ledger["w_open_x192"])
+
+
 def summarize(rounds: Sequence[PlayedRound]) -> tuple[Summary, ...]:
     """Return every strategy's summary, in the order in which they were given."""
-    return tuple(_summary([r.played[index] for r in rounds]) for index in range(len(rounds[0].played)))
+    return tuple(summary_of([r.played[index] for r in rounds]) for index in range(len(rounds[0].played)))
 
 
-def _summary(played: Sequence[Played]) -> Summary:
+def summary_of(played: Sequence[Played]) -> Summary:
+    """Return one strategy's rounds, summed up."""
     ledgers = [p.ledger for p in played if p.ledger is not None]
     scored = [float(p.score_e18) for p in played if p.score_e18 is not None]
     duration = sum(ledger["duration_s"] for ledger in ledgers)
@@ -65,8 +71,7 @@ def _summary(played: Sequence[Played]) -> Summary:
         excess=describe(np.array(scored, dtype=np.float64)),
         outcomes=dict(sorted(Counter(p.outcome for p in played).items())),
         parts_bp={
-            part: sum(1e4 * int(ledger[field]) / int(ledger["w_open_x192"]) for ledger in ledgers)
-            / max(len(ledgers), 1)
+            part: sum(part_bp(ledger, field) for ledger in ledgers) / max(len(ledgers), 1)
             for part, field in _PARTS.items()
         },
         rebalances=sum(ledger["rebalances"] for ledger in ledgers),
@@ -101,14 +106,18 @@ def result_json(rounds: Sequence[PlayedRound]) -> dict[str, Any]:
 def print_result(rounds: Sequence[PlayedRound]) -> None:
     """Write the table, in basis points of the opening value a round."""
     summaries = summarize(rounds)
-    table = [_HEADER, *map(_cells, summaries)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADER))]
-    for row in table:
-        rest = "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        click.echo(f"  {row[0]:<{widths[0]}}  {rest}")
+    print_table([_HEADER, *map(_cells, summaries)])
     for summary in summaries:
         if summary.complaints:
             click.echo(f"{summary.label}: {len(summary.complaints)} answers replaced; first: {summary.complaints[0]}")
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows with aligned columns, the first one to the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        rest = "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        click.echo(f"  {row[0]:<{widths[0]}}  {rest}")
 
 
 def _cells(summary: Summary) -> tuple[str, ...]:

@@ -58,14 +58,30 @@ class IndexedEvents:
 
         Raises ConfigError where no snapshot leads there.
         """
-        row = next((p for p in await self._store.pools() if p.pool == pool.lower()), None)
-        if row is None:
-            raise ConfigError(f"pool {pool} is not in the database; index it with: tideline index --pool {pool} …")
+        row = await self._pool(pool)
         opening = await self._opening(row.pool, start_block)
         market = IndexedMarket(await self._info(row, opening), self, opening)
         if start_block is not None:
             await market.seek(start_block)
         return market
+
+    async def anchor(self, pool: str, *, at_most: int | None = None) -> tuple[MarketInfo, PoolSnapshot]:
+        """Return a pool's facts and its last snapshot up to a block, its first where none is given: from where on a
+        reader that has no snapshots can be played. Raises ConfigError where there is none.
+        """
+        row = await self._pool(pool)
+        rows = await self._store.snapshots(row.pool)
+        usable = rows[:1] if at_most is None else [r for r in rows if r.block_number <= at_most][-1:]
+        if not usable:
+            raise ConfigError(f"the database has no snapshot of pool {pool} up to block {at_most}")
+        opening = snapshot_of(usable[0])
+        return await self._info(row, opening), opening
+
+    async def _pool(self, pool: str) -> PoolRow:
+        row = next((p for p in await self._store.pools() if p.pool == pool.lower()), None)
+        if row is None:
+            raise ConfigError(f"pool {pool} is not in the database; index it with: tideline index --pool {pool} …")
+        return row
 
     async def _opening(self, pool: str, start_block: int | None) -> PoolSnapshot:
         """Return the snapshot from which on the index is unbroken: the latest up to the start, or the first of all."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import ConfigError, SimulationError
-from simulator.events import PoolEvent, SwapEvent
+from simulator.events import Block, PoolEvent, SwapEvent
 from simulator.flow import Flow, FlowBlock
 from simulator.market import MarketInfo, Token
 from simulator.neutral import NeutralFile
@@ -87,6 +87,16 @@ class Record:
         numbers = range(self.first_block + 1, self.last_block + 1)
         blocks = (FlowBlock(number, self.timestamp_at(number), happenings.get(number, ())) for number in numbers)
         return Flow(self.opening, tuple(blocks))
+
+    def logged(self) -> tuple[Block, ...]:
+        """Return the blocks after the opening, those between the recorded included, as in the record's first lap."""
+        events = {block.number: block.events for block in self.blocks}
+        hashes = [block_hash(self.digest, lap=0, number=n) for n in range(self.first_block, self.last_block + 1)]
+        numbers = range(self.first_block + 1, self.last_block + 1)
+        return tuple(
+            Block(number, after, before, self.timestamp_at(number), events.get(number, ()))
+            for number, (before, after) in zip(numbers, pairwise(hashes), strict=True)
+        )
 
     @property
     def opening_block(self) -> RecordedBlock:

@@ -5,78 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
-import asyncpg
 import pytest
+from support.event_databases import NAMES, fill, fill_before, pool_of, values_of
 from support.processes import tideline
 
 from db.pool_events.external import ExternalEvents, ExternalNames
 from db.pool_events.records import BlockRange
 from protocol.errors import ConfigError, StoreError
 from simulator import records
-from simulator.events import LiquidityEvent, SwapEvent
 from simulator.indexed import IndexedMarket, load_flow
 from simulator.records import Record
 from tideline.external_events import ExternalReader, anchored, read_names
 
-NAMES = ExternalNames.model_validate({"mints": {"table": "their_mints"}, "burns": {"table": "their_burns"}})
 BLOCKS = 400
-PLACE = ("evt_block_number", "evt_index", "evt_block_time", "pool")
-SWAPS = (*PLACE, "amount0", "amount1", "sqrt_price_x96", "liquidity", "tick")
-LIQUIDITY = (*PLACE, "tick_lower", "tick_upper", "amount", "amount0", "amount1")
-TABLES = {"base_poocl_swaps_v2": SWAPS, "their_mints": LIQUIDITY, "their_burns": LIQUIDITY}
 
 
 @pytest.fixture(scope="module")
 def record() -> Record:
     return records.load("usdc-weth-005")
-
-
-def values_of(record: Record, last: int) -> dict[str, list[tuple[int | str, ...]]]:
-    """Return a record's events up to a block as rows of the external tables."""
-    rows: dict[str, list[tuple[int | str, ...]]] = {table: [] for table in TABLES}
-    for block in record.blocks:
-        for event in block.events if block.number <= last else ():
-            place = (block.number, event.log_index, block.timestamp, record.info.pair_address.lower()[2:])
-            if isinstance(event, SwapEvent):
-                price = (event.sqrt_price_x96, event.liquidity, event.tick)
-                rows["base_poocl_swaps_v2"].append((*place, event.amount0, event.amount1, *price))
-            elif isinstance(event, LiquidityEvent):
-                table = "their_mints" if event.liquidity_delta > 0 else "their_burns"
-                bounds = (event.tick_lower, event.tick_upper, abs(event.liquidity_delta))
-                rows[table].append((*place, *bounds, event.amount0 or 0, event.amount1 or 0))
-    return rows
-
-
-async def fill(url: str, rows: dict[str, Iterable[tuple[int | str, ...]]]) -> None:
-    """Make the external tables: integers and text on SQLite, NUMERIC and timestamps on PostgreSQL."""
-    if url.startswith("sqlite"):
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
-            for table, columns in TABLES.items():
-                file.execute(f"CREATE TABLE {table} (id TEXT, {', '.join(columns)})")
-                marks = ", ".join("?" for _ in columns)
-                texts = [[*row[:4], *map(str, row[4:])] for row in rows[table]]
-                file.executemany(f"INSERT INTO {table} VALUES ('x', {marks})", texts)
-        file.close()
-        return
-    connection = await asyncpg.connect(url)
-    for table, columns in TABLES.items():
-        place = "id TEXT, evt_block_number BIGINT, evt_index BIGINT, evt_block_time TIMESTAMPTZ, pool TEXT"
-        await connection.execute(f"CREATE TABLE {table} ({place}, {', '.join(f'{c} NUMERIC' for c in columns[4:])})")
-        typed = [
-            ("x", *row[:2], datetime.fromtimestamp(int(row[2]), UTC), row[3], *map(Decimal, row[4:]))
-            for row in rows[table]
-        ]
-        await connection.copy_records_to_table(table, records=typed)
-    await connection.close()
-
-
-def pool_of(record: Record) -> str:
-    return record.info.pair_address.lower()
 
 
 async def test_the_flow_of_an_external_database_is_the_records(record: Record, database_url: str) -> None:
@@ -98,22 +46,6 @@ async def test_the_flow_of_an_external_database_is_the_records(record: Record, d
     await market.seek(first + 60)
     assert market.head == first + 60
     await reader.close()
-
-
-async def fill_before(url: str, record: Record) -> None:
-    """Add a row of the pool long before the record."""
-    place = (record.first_block - 10, 0, record.opening.timestamp - 120, pool_of(record))
-    if url.startswith("sqlite"):
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
-            file.execute("INSERT INTO their_burns VALUES ('x', ?, ?, ?, ?, '0', '10', '0', '0', '0')", place)
-        file.close()
-        return
-    connection = await asyncpg.connect(url)
-    when = datetime.fromtimestamp(place[2], UTC)
-    await connection.execute(
-        "INSERT INTO their_burns VALUES ('x', $1, $2, $3, $4, 0, 10, 0, 0, 0)", *place[:2], when, place[3]
-    )
-    await connection.close()
 
 
 @pytest.mark.parametrize(

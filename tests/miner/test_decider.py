@@ -3,11 +3,13 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.queries import Shape, make_query, shown
 
+from miner import decider as decider_module
 from miner.decider import Decider
 from miner.strategy import Decision, Keep, Positions, Refuse
 from protocol.messages import Position, RebalanceQuery, RebalanceResponse, encode, parse_response
@@ -101,6 +103,20 @@ async def test_a_strategy_that_fails_keeps_and_says_so(act: Callable[[], Any], n
     response = await answer(act)
     assert (response.accepted, response.desired_positions) == (True, CURRENT)
     assert info(response) == f"scripted: kept, {note}"
+    here = Decider(Scripted(act), version="1.2", max_decisions=2).answer_here(QUERY, budget_s=5.0)
+    assert here == response, "the same without a thread"
+
+
+def test_an_answer_that_comes_too_late_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decided_after(seconds: float) -> RebalanceResponse:
+        clock = iter((100.0, 100.0 + seconds))
+        monkeypatch.setattr(decider_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        decider = Decider(Scripted(lambda: Positions(())), version="1.2", max_decisions=1)
+        return decider.answer_here(QUERY, budget_s=5.0)
+
+    assert decided_after(5.0).desired_positions == ()
+    late = decided_after(5.1)
+    assert (late.desired_positions, info(late)) == (CURRENT, "scripted: kept, the strategy took longer than 5 s")
 
 
 async def test_a_late_strategy_keeps_and_its_thread_keeps_its_slot() -> None:

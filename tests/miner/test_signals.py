@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +111,24 @@ def test_signals_have_the_sign_of_the_move() -> None:
     assert up.z_trend > 0 > down.z_trend
     assert up.z_momentum > 0 > down.z_momentum
     assert replace(up, sigma=1.0) != replace(down, sigma=1.0)
+
+
+def test_what_is_read_is_of_the_bars_that_are_complete_at_that_moment() -> None:
+    """Asked within a quarter of an hour, after it, and as hours and four hours end: always as if asked for the first
+    time.
+    """
+    draws = np.random.default_rng(3)
+    closes = 2000 * np.exp(np.cumsum(0.002 * draws.normal(size=400)))
+    bars = tuple(
+        (n * M15_MS, c, c * (1 + 0.003 * abs(draws.normal())), c * 0.998, float(c), 0.0) for n, c in enumerate(closes)
+    )
+    seen = set()
+    for quarter in range(380, 401):
+        for within_ms in (0, 1, M15_MS - 1):
+            now_ms = quarter * M15_MS + within_ms
+            share = min(quarter, 400) / (min(quarter, 400) + 12)
+            measured = signals.annual_variance(bars, now_ms) or 0.0
+            found = signals.read(bars, now_ms, is_stable=False)
+            assert is_close(found.sigma, math.sqrt(measured**share * 0.36 ** (1 - share)))
+            seen.add(found)
+    assert len(seen) == 21

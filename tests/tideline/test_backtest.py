@@ -29,8 +29,11 @@ from protocol.units import Hotkey, JobId
 from simulator import records
 from simulator.engine import default_engine
 from simulator.recorded import RecordedMarket
+from tideline import backtest_play
+from tideline.backtest_data import Source
+from tideline.backtest_play import Contest, play
+from tideline.backtest_progress import progress
 from tideline.commands import backtest
-from tideline.commands.backtest import Contest
 from tideline.demo import DEMO_MINERS, demo_jobs
 from tideline.guard import guard
 from validator.job_runner import JobRunner, RunnerContext
@@ -90,7 +93,9 @@ class Recording:
 
 
 def contest(job_id: str, *strategies: str, rounds: int = ROUNDS) -> Contest:
-    return backtest._contest(strategies[0], (), ",".join(strategies[1:]), "recorded", job_id, rounds)
+    job = next(job for job in demo_jobs() if job.job_id == job_id)
+    entries = backtest.entries_of(strategies[0], (), ",".join(strategies[1:]))
+    return backtest.make_contest(entries, job, Source.of(job, "recorded"), rounds)
 
 
 def as_stored(played: PlayedRound) -> list[tuple[str, int, str]]:
@@ -114,9 +119,9 @@ async def test_scores_and_ledgers_are_the_stored_ones_digit_for_digit(
     def build_recording(name: str, settings: Mapping[str, str]) -> Recording:
         return recording.setdefault(name, Recording(build(name, settings)))
 
-    monkeypatch.setattr(backtest, "build", build_recording)
+    monkeypatch.setattr(backtest_play, "build", build_recording)
     shown: list[PlayedRound] = []
-    played = await backtest.play(contest(job_id, *strategies), None, shown.append, engine=default_engine())
+    played = await play(contest(job_id, *strategies), None, shown.append, engine=default_engine())
     assert [as_stored(r) for r in played] == [[(s.outcome, s.score_e18, s.ledger) for s in scores] for scores in stored]
     assert list(played) == shown
     for hotkey, name in zip(MINER_KEYS, strategies, strict=True):
@@ -159,12 +164,12 @@ def scores_in(folder: Path, job_id: str) -> dict[str, list[str]]:
 
 async def test_a_run_that_goes_on_from_a_file_ends_as_one_that_never_stopped(tmp_path: Path) -> None:
     """The strategies learn, so that what they remember must have been kept with the rounds."""
-    file = tmp_path / "state" / "rounds.json"
+    file = tmp_path / "state" / "rounds.jsonl"
     entries, engine = ("btr_plus", "ensemble"), default_engine()
-    whole = await backtest.play(contest("usdc-weth", *entries, rounds=9), None, lambda _round: None, engine=engine)
+    whole = await play(contest("usdc-weth", *entries, rounds=9), None, lambda _round: None, engine=engine)
     shown: list[int] = []
     for rounds in (4, 9, 9, 2):
-        part = await backtest.play(
+        part = await play(
             contest("usdc-weth", *entries, rounds=rounds), file, lambda r: shown.append(r.number), engine=engine
         )
         assert part == whole[:rounds]
@@ -172,19 +177,30 @@ async def test_a_run_that_goes_on_from_a_file_ends_as_one_that_never_stopped(tmp
 
 
 def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
-    command = ("backtest", "--strategy", "charm", "--against", "btr_plus", "--json", "--resume", "rounds.json")
-    whole = json.loads(tideline(tmp_path, *command[:-2]).stdout)
+    command = (
+        "backtest",
+        "--strategy",
+        "charm",
+        "--against",
+        "btr_plus",
+        "--days",
+        "2",
+        "--json",
+        "--resume",
+        "rounds.jsonl",
+    )
+    whole = json.loads(run(*command[1:-2]).stdout)
     with start(tmp_path, *command[:-3], "--engine", "python", *command[-2:]) as process:
-        while not (tmp_path / "rounds.json").exists():
+        while not (tmp_path / "rounds.jsonl").exists():
             process.until("round ")
         process.signal(signal.SIGKILL)
         process.end()
-    kept = len(json.loads((tmp_path / "rounds.json").read_bytes())["rounds"])
+    kept = (tmp_path / "rounds.jsonl").read_bytes().count(b'{"round":')
     again = tideline(tmp_path, *command)
     result = json.loads(again.stdout)
     assert 0 < kept < whole["rounds"] and again.stderr.count("\n") == whole["rounds"] - kept
     assert {**result, "seconds": 0} == {**whole, "seconds": 0}
-    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".json"] == ["rounds.json"]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".jsonl"] == ["rounds.jsonl"]
 
 
 def run(*arguments: str) -> Any:
@@ -209,11 +225,11 @@ def test_what_cannot_be_played_is_said_before_anything_is_played(arguments: tupl
 
 
 def test_a_file_of_another_back_test_is_not_gone_on_from(tmp_path: Path) -> None:
-    file = str(tmp_path / "rounds.json")
+    file = str(tmp_path / "rounds.jsonl")
     assert run("--strategy", "hold", "--against", "", "--rounds", "1", "--resume", file).exit_code == 0
     other = run("--strategy", "wide", "--against", "", "--rounds", "1", "--resume", file)
     assert "another back-test (other strategies)" in str(other.exception)
-    for broken in (b"", b"[]", b'{"version": 1}', b'{"version": 1, "key": {}, "rounds": [], "memories": 3}', b"\xff"):
+    for broken in (b"", b"[]", b'{"version": 2}\n', b'{"version": 2, "key": {}}\n{"memories": 3}\n', b"\xff"):
         Path(file).write_bytes(broken)
         result = run("--strategy", "hold", "--against", "", "--rounds", "1", "--resume", file)
         assert isinstance(result.exception, ConfigError) and file in str(result.exception)
@@ -246,7 +262,7 @@ def test_a_strategy_that_raises_is_scored_as_one_that_keeps_and_is_told_about(
 def test_the_commands_of_the_page_can_be_given() -> None:
     page = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
     commands = [line.partition("tideline backtest ")[2] for line in page.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 3
+    assert len(commands) == 6
     for command in commands:
         backtest.backtest.make_context("backtest", shlex.split(command))
 
@@ -254,7 +270,8 @@ def test_the_commands_of_the_page_can_be_given() -> None:
 async def test_a_terminal_is_shown_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
     monkeypatch.setenv("TERM", "xterm")
-    with backtest._progress(2, is_terminal=True) as tell:
-        played = await backtest.play(contest("wbtc-weth", "hold", rounds=2), None, tell, engine=default_engine())
+    with progress(2, is_terminal=True) as tell:
+        hold = contest("wbtc-weth", "hold", rounds=2)
+        await play(hold, None, lambda played: tell(played.number, "for lines"), engine=default_engine())
     shown = capsys.readouterr()
-    assert shown.out == "" and "2/2" in shown.err and f"block {played[-1].end_block}" in shown.err
+    assert shown.out == "" and "2/2" in shown.err and "for lines" not in shown.err

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,114 +15,144 @@ from typing import Any
 import click
 
 from db.job import Job, validate_job
-from miner import backtest_state, own_strategy
-from miner.backtest import Backtest, PlayedRound
-from miner.backtest_state import BacktestState
-from miner.strategies import DEFAULT, build
+from miner.backtest import PlayedRound
+from miner.pictures import draw_pngs
+from miner.report import Page, render
+from miner.strategies.plus.walk_forward import FoldParams
 from protocol.errors import ConfigError
-from protocol.units import Hotkey
-from simulator import records
 from simulator.engine import Engine
-from simulator.opening import Entrant, RoundOpening
-from simulator.recorded import RecordedMarket
-from simulator.records import Record
-from simulator.snapshot import PoolSnapshot
+from tideline.backtest_data import Data, Source, load
+from tideline.backtest_many import Plan, many_report, outcome_json, play_plan, print_outcome
+from tideline.backtest_options import FILE, what_is_played, which_is_better, who_plays, who_works
+from tideline.backtest_play import Contest, Entry, check_rounds, most_rounds, play
+from tideline.backtest_progress import progress
 from tideline.backtest_report import report
 from tideline.backtest_result import print_result, result_json
+from tideline.backtest_units import Workers
 from tideline.commands.miner import parse_settings
 from tideline.demo import demo_jobs
-from tideline.wiring import code_version, engine_option
-from validator import job_settings
-
-RECORDED = "recorded"
-_SAVE_EVERY_S = 1.0  # a file of many rounds is large, and what is lost at a kill is played again
-
-Tell = Callable[[PlayedRound], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Contest:
-    """Which strategies play what: label, name and settings of each, the first one being the one in question."""
-
-    entries: tuple[tuple[str, str, dict[str, str]], ...]
-    job: Job
-    record: Record
-    length_blocks: int
-    rounds: int
+from tideline.wiring import engine_option
 
 
 @click.command(short_help="Score strategies on recorded rounds, exactly as a validator would.")
-@click.option("--strategy", default=DEFAULT, show_default=True, help="A name, or your own: file.py or module:Class.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of it; repeatable.")
-@click.option("--against", default="hold,wide,band", show_default=True, help="Others to play beside it, by name.")
-@click.option("--data", default=RECORDED, show_default=True, help="recorded: the job's record; or a neutral file.")
-@click.option("--job", "job_name", default="usdc-weth", show_default=True, help="A demo job, or a JSON file of a job.")
-@click.option("--rounds", type=click.IntRange(min=1), help="Rounds to play; default all that the data holds.")
-@click.option(
-    "--resume",
-    "state_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep finished rounds in this file, and go on from those that are in it.",
-)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a report to this HTML file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: scores raw in units of 1e-18.")
+@who_plays
+@what_is_played
+@which_is_better
+@who_works
+@click.option("--resume", type=click.Path(path_type=Path), help="Keep what is done in this file (of many: folder).")
+@click.option("--out", type=FILE, help="Write a report to this HTML file.")
+@click.option("--png", "pictures", type=click.Path(file_okay=False, path_type=Path), help="Draw it into this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @engine_option
 def backtest(
     *,
     strategy: str,
     settings: tuple[str, ...],
     against: str,
-    data: str,
     job_name: str,
     rounds: int | None,
-    state_file: Path | None,
-    out: Path | None,
-    as_json: bool,
+    sweeps: tuple[str, ...],
+    draws: int,
+    is_walk: bool,
+    resume: Path | None,
     engine: Engine,
+    **more: Any,
 ) -> None:
-    """Play a strategy through the rounds of a recorded market.
+    """Play a strategy through the rounds of a market.
 
     It is asked what a validator would ask, at the same blocks; its answers become plans, and plans a ledger, through
     the functions of the validator's rounds. The scores are those that a validator stores, to the last digit. All play
     alone against the market, each on its own fork. Progress goes to standard error, the result to standard output.
 
+    With --sweep, --draws or --walk-forward many back-tests are played at once, each strategy by itself, over processes.
+
     \b
     Examples:
       tideline backtest --strategy btr_plus --against hold,wide,band --data recorded
-      tideline backtest --strategy band --set half_width=8 --set edge=2 --rounds 20
-      PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.json --out quiet.html
+      tideline backtest --strategy btr_plus --days 30 --seed 1 --out month.html
+      tideline backtest --strategy band --set half_width=10 --set edge=2 --rounds 20
+      tideline backtest --strategy band --sweep half_width=10,20,40 --days 3 --draws 4 --resume band-sweep
+      tideline backtest --strategy band --sweep half_width=10,20,40 --days 37 --walk-forward
+      PYTHONPATH=. tideline backtest --strategy my_strategies:Quiet --job wbtc-weth --resume quiet.jsonl
     """
-    started_s = time.monotonic()
-    contest = _contest(strategy, settings, against, data, job_name, rounds)
-    with _progress(contest.rounds, is_terminal=sys.stderr.isatty()) as tell:
-        played = asyncio.run(play(contest, state_file, tell, engine=engine))
-    if out is not None:
-        _write(out, report(_headline(contest, played), played, contest.record.info))
-    if as_json:
-        seconds = round(time.monotonic() - started_s, 3)
-        value = result_json(played)
-        click.echo(json.dumps({"job": contest.job.job_id, "data": contest.record.name, **value, "seconds": seconds}))
-    else:
-        click.echo(_headline(contest, played))
-        print_result(played)
-
-
-def _contest(
-    strategy: str, settings: tuple[str, ...], against: str, data: str, job_name: str, rounds: int | None
-) -> Contest:
-    given = parse_settings(settings)
-    label = " ".join((strategy, *(f"{key}={value}" for key, value in given.items())))
-    others = dict.fromkeys(name.strip() for name in against.split(",") if name.strip())
-    entries = [(label, strategy, given), *((name, name, {}) for name in others if name != label)]
-    for _, name, its in entries:
-        build(name, its)  # what cannot be built is said before anything is played
     job = _job(job_name)
-    record = _record(job, data)
-    length = job_settings.schedule(job, record.info).length_blocks
-    most = (record.length_blocks - 1) // length
-    if (rounds or 1) > most:
-        raise ConfigError(f"{record.name} holds {most} rounds of job {job.job_id} ({length} blocks); use at most that")
-    return Contest(tuple(entries), job, record, length, rounds or most)
+    entries = entries_of(strategy, settings, against)
+    workers = Workers(more.pop("backend"), more.pop("workers"), more.pop("scheduler"))
+    folds = FoldParams(more.pop("folds"), more.pop("train_days"), more.pop("gap_days"), more.pop("test_days"))
+    output = Output(more.pop("out"), more.pop("pictures"), as_json=more.pop("as_json"))
+    source = Source.of(job, **more)
+    if not (sweeps or draws > 1 or is_walk):
+        _one(make_contest(entries, job, source, rounds), resume, output, engine=engine)
+        return
+    plan = Plan.of(entries, job, source, rounds=rounds, sweeps=sweeps, draws=draws, folds=folds if is_walk else None)
+    _many(plan, workers, resume, output, engine=engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go, besides standard output."""
+
+    out: Path | None
+    pictures: Path | None
+    as_json: bool
+
+    def write(self, make_page: Callable[[], Page]) -> None:
+        """Write the page and its pictures, where they are wanted. Raises ConfigError where that cannot be."""
+        if self.out is None and self.pictures is None:
+            return
+        page = make_page()
+        if self.pictures is not None:
+            draw_pngs(page, self.pictures)
+        try:
+            if self.out is not None:
+                self.out.write_text(render(page), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.out}: {error.strerror}; choose another --out") from error
+
+
+def _one(contest: Contest, resume: Path | None, output: Output, *, engine: Engine) -> None:
+    started_s = time.monotonic()
+    total = contest.rounds or most_rounds(contest.job, contest.source)
+    with progress(total, is_terminal=sys.stderr.isatty()) as tell:
+        played = asyncio.run(play(contest, resume, lambda r: tell(r.number, _line(r, total)), engine=engine))
+    data = load(contest.source)
+    headline = _headline(contest, data, played)
+    output.write(lambda: report(headline, played, data))
+    if output.as_json:
+        value = {"job": contest.job.job_id, "data": data.name, "caveat": data.caveat, **result_json(played)}
+        click.echo(json.dumps({**value, "seconds": round(time.monotonic() - started_s, 3)}))
+        return
+    click.echo(headline)
+    print_result(played)
+    click.echo(data.caveat, nl=bool(data.caveat))
+
+
+def _many(plan: Plan, workers: Workers, resume: Path | None, output: Output, *, engine: Engine) -> None:
+    total = len(plan.candidates) * len(plan.markets)
+    headline = f"{plan.job.job_id}, {plan.title}: {len(plan.candidates)} candidates, {len(plan.markets)} markets"
+    with progress(total, is_terminal=sys.stderr.isatty()) as tell:
+        outcome = play_plan(plan, resume, workers, lambda n: tell(n, f"{n} of {total} back-tests"), engine=engine)
+    output.write(lambda: many_report(headline, plan.caveat, outcome))
+    if output.as_json:
+        value = {"job": plan.job.job_id, "data": plan.title, "caveat": plan.caveat}
+        click.echo(json.dumps({**value, **outcome_json(outcome)}))
+        return
+    click.echo(headline)
+    print_outcome(outcome)
+    click.echo(plan.caveat, nl=bool(plan.caveat))
+
+
+def entries_of(strategy: str, settings: Sequence[str], against: str) -> tuple[Entry, ...]:
+    """Return who plays. What cannot be built is said before anything is played."""
+    mine = Entry.of(strategy, parse_settings(tuple(settings)))
+    others = dict.fromkeys(name.strip() for name in against.split(",") if name.strip())
+    return (mine, *(Entry.of(name, {}) for name in others if name != mine.label))
+
+
+def make_contest(entries: tuple[Entry, ...], job: Job, source: Source, rounds: int | None) -> Contest:
+    """Return a contest over so many rounds, or all that the data holds. Raises ConfigError where it holds fewer."""
+    check_rounds(job, source, rounds)
+    return Contest(entries, job, source, rounds)
 
 
 def _job(name: str) -> Job:
@@ -144,112 +172,14 @@ def _job(name: str) -> Job:
     return validate_job(value)
 
 
-def _record(job: Job, data: str) -> Record:
-    if data != RECORDED:
-        return records.load_file(Path(data))
-    if job.record is None:
-        raise ConfigError(f"job {job.job_id} names no record; give --data FILE")
-    return records.load(job.record)
-
-
-async def play(
-    contest: Contest, state_file: Path | None, tell: Tell, *, engine: Engine, save_every_s: float = _SAVE_EVERY_S
-) -> tuple[PlayedRound, ...]:
-    """Play what of a contest has not been played yet, and return all its rounds."""
-    strategies = {label: build(name, settings) for label, name, settings in contest.entries}
-    test = Backtest(strategies, _openings(contest), version=code_version(), engine=engine)
-    key = _key(contest)
-    state = BacktestState() if state_file is None else backtest_state.load(state_file, key)
-    if state.memories is not None:
-        _recall(test, state, state_file)
-    rounds = list(state.rounds)
-    market = RecordedMarket(contest.record, start_block=rounds[-1].end_block if rounds else None)
-    saved_s = time.monotonic()
-    while len(rounds) < contest.rounds:
-        rounds.append(await test.play(market, len(rounds) + 1, contest.length_blocks))
-        tell(rounds[-1])
-        is_due = time.monotonic() - saved_s >= save_every_s or len(rounds) == contest.rounds
-        if state_file is not None and is_due:
-            backtest_state.save(state_file, key, rounds, test.memories())
-            saved_s = time.monotonic()
-    return tuple(rounds[: contest.rounds])
-
-
-def _recall(test: Backtest, state: BacktestState, state_file: Path | None) -> None:
-    try:
-        test.recall(state.memories or {})
-    except ValueError as error:
-        raise ConfigError(f"{state_file} cannot be gone on from: {error}; remove it, or name another file") from error
-
-
-def _openings(contest: Contest) -> Callable[[PoolSnapshot, int, tuple[Entrant, ...]], RoundOpening]:
-    job = contest.job
-
-    def opening(snapshot: PoolSnapshot, number: int, entrants: tuple[Entrant, ...]) -> RoundOpening:
-        return job_settings.round_opening(
-            job,
-            contest.record.info,
-            snapshot,
-            job_settings.vault(job, snapshot, None),
-            entrants,
-            round_type="evaluation",
-            number=number,
-            validator_hotkey=Hotkey("backtest"),
-        )
-
-    return opening
-
-
-def _key(contest: Contest) -> dict[str, Any]:
-    """Return all that decides how rounds go, but how many. The engine does not."""
-    settings = contest.job.to_mapping()
-    return {
-        "job": {name: settings[name] for name in settings if name not in ("revision", "created_at", "updated_at")},
-        "record": contest.record.digest,
-        "strategies": [[label, _source(name)] for label, name, _ in contest.entries],
-        "version": code_version(),
-    }
-
-
-def _source(name: str) -> str:
-    """Return the digest of the file that a strategy of one's own is in: it changes between two back-tests."""
-    file = own_strategy.source(name)
-    try:
-        return "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-@contextlib.contextmanager
-def _progress(rounds: int, *, is_terminal: bool) -> Iterator[Tell]:
-    """Show a bar on a terminal, a line a round elsewhere."""
-    if not is_terminal:
-        yield lambda played: click.echo(_line(played, rounds), err=True)
-        return
-    from rich.console import Console  # most runs of most commands never draw
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rounds", total=rounds, now="")
-        yield lambda played: bar.update(task, completed=played.number, now=f"block {played.end_block}")
-
-
 def _line(played: PlayedRound, rounds: int) -> str:
     scores = (f"{p.label} {p.score_e18 / 1e14:+.3f} bp" for p in played.played if p.score_e18 is not None)
     return f"round {played.number}/{rounds} to block {played.end_block}  {'  '.join(scores)}"
 
 
-def _write(out: Path, page: str) -> None:
-    try:
-        out.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror}; choose another --out") from error
-
-
-def _headline(contest: Contest, played: Sequence[PlayedRound]) -> str:
+def _headline(contest: Contest, data: Data, played: Sequence[PlayedRound]) -> str:
     first, last = (datetime.fromtimestamp(s, UTC) for s in (played[0].start_timestamp, played[-1].end_timestamp))
     return (
-        f"{contest.job.job_id} on {contest.record.name}: {len(played)} rounds, "
+        f"{contest.job.job_id}, {data.name}: {len(played)} rounds, "
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, {sum(p.swaps for p in played)} swaps"
     )

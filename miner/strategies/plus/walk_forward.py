@@ -112,22 +112,22 @@ def bootstrap(m15: Sequence[Candle], days: int, seed: int) -> list[Candle]:
     return result
 
 
-def make_folds(steps: int, params: FoldParams) -> tuple[Fold, ...]:
+def make_folds(steps: int, params: FoldParams, *, per_day: int = BARS_PER_DAY) -> tuple[Fold, ...]:
     """Return the folds of a path, each later than the one before.
 
-    Parameters: steps  length of the path   ·   params  lengths in days
+    Parameters: steps  length of the path   ·   params  lengths in days   ·   per_day  steps of a day
     Returns:    `count` folds at the end of the path
     Rounding:   none
     Raises:     ValueError where the path is too short
     Source:     strategy reference B2.6
     """
-    first = steps - params.days * BARS_PER_DAY
+    first = steps - params.days * per_day
     if first < 0:
-        raise ValueError(f"{steps} bars are shorter than {params.days} days")
+        raise ValueError(f"{steps / per_day:g} days are shorter than the {params.days} of the folds")
     folds = []
     for k in range(params.count):
-        start = first + k * (params.test_days + params.embargo_days) * BARS_PER_DAY
-        end = start + params.train_days * BARS_PER_DAY
-        test = end + params.gap_days * BARS_PER_DAY
-        folds.append(Fold(slice(start, end), slice(test, test + params.test_days * BARS_PER_DAY)))
+        start = first + k * (params.test_days + params.embargo_days) * per_day
+        end = start + params.train_days * per_day
+        test = end + params.gap_days * per_day
+        folds.append(Fold(slice(start, end), slice(test, test + params.test_days * per_day)))
     return tuple(folds)
