@@ -33,7 +33,9 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 who_plays = together(
-    click.option("--strategy", default=DEFAULT, show_default=True, help="A name, or your own: file.py or module:Class."),
+    click.option(
+        "--strategy", default=DEFAULT, show_default=True, help="A name, or your own: file.py or module:Class."
+    ),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of it; repeatable."),
     click.option("--against", default="hold,wide,band", show_default=True, help="Others to play beside it, by name."),
 )

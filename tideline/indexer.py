@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from db.pool_events.records import Batch, BlockRange, BlockRow, PoolRow, SnapshotRow
+from db.pool_events.records import Batch, BlockRange, BlockRow, EventRow, PoolRow, SnapshotRow
 from db.pool_events.store import Forked, PoolEventsStore
 from protocol.errors import ChainError, ConfigError
 from simulator.chain.abi import call_data, read_words
