@@ -133,10 +133,21 @@ def read_until(process: subprocess.Popen[str], text: str, times: int) -> None:
     raise AssertionError(f"it ended before it said {text!r} often enough")
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the child processes of all threads of a process."""
+    while True:
+        try:
+            tasks = list(Path(f"/proc/{pid}/task").iterdir())
+            return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            if not Path(f"/proc/{pid}").exists():
+                raise
+            # a thread ended meanwhile and left its children to another: look again
+
+
 def ends_of_children(pid: int) -> list[int]:
     """Return a file descriptor for each child of a process; it becomes readable when the child has ended."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [os.pidfd_open(int(child)) for task in tasks for child in (task / "children").read_text().split()]
+    return [os.pidfd_open(child) for child in children_of(pid)]
 
 
 def have_ended(watches: list[int]) -> bool:
@@ -174,9 +185,8 @@ def test_a_devnet_killed_under_it_costs_the_round_and_nobody_anything(tmp_path: 
         text=True,
     )
     read_until(process, "wbtc-weth   evaluation round 1 opens", 1)
-    tasks = Path(f"/proc/{process.pid}/task").iterdir()
-    for child in [child for task in tasks for child in (task / "children").read_text().split()]:
-        os.kill(int(child), signal.SIGKILL)
+    for child in children_of(process.pid):
+        os.kill(child, signal.SIGKILL)
     out, told = process.communicate(timeout=100)
     assert process.returncode == 0, told
     assert "wbtc-weth-evaluation-1 is inconclusive, nobody is scored: anvil ended by itself (exit_code=-9)" in told
