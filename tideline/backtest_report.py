@@ -85,7 +85,8 @@ def _verdict(mine: Sequence[Played]) -> str:
         return f"{label} did as the untouched portfolio did, or too little was played to tell."
     if min(ahead, 1 - ahead) * 2 > 1 - _CONFIDENCE:
         return f"Whether {label} beats the untouched portfolio cannot be told from these rounds."
-    return f"{label} {'beat' if ahead > 0.5 else 'fell behind'} the untouched portfolio by more than chance explains."
+    beat = "beat" if ahead > 0.5 else "fell behind"
+    return f"{label} {beat} the untouched portfolio by more than chance explains, were rounds independent."
 
 
 def _times(rounds: Sequence[PlayedRound]) -> list[tuple[float, str]]:
