@@ -72,5 +72,5 @@ def test_folds_are_purged() -> None:
     for before, fold in itertools.pairwise(folds):
         assert fold.test.start - before.test.stop == BARS_PER_DAY
     assert (folds[0].train.start, folds[-1].test.stop) == (0, steps)
-    with pytest.raises(ValueError, match="shorter than 37 days"):
+    with pytest.raises(ValueError, match="are shorter than the 37 of the folds"):
         make_folds(steps - 1, params)
