@@ -41,7 +41,7 @@ from validator.service import ServiceSettings, ValidatorService
 
 WINNER, OTHER = MINER_KEYS
 JOB = "weth-usdc"
-SETTINGS = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=5, stall_s=5, give_up_s=20, kept_blocks=64)
+SETTINGS = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=5, stall_s=300, give_up_s=300, kept_blocks=64)
 LENGTH = 12
 DAY_S = 86_400
 
@@ -167,7 +167,7 @@ async def validate(world: LiveWorld, *, rounds: int, **decides: Decide) -> Watch
         patience=world.patience,
     )
     settings = ServiceSettings(poll_s=0.01, restart_s=0.01, max_rounds=rounds)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         await ValidatorService(context, world, settings, holder="holder").run(asyncio.Event())
     return watch
 

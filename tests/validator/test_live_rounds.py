@@ -111,7 +111,7 @@ async def halted(world: LiveWorld) -> None:
 
 
 async def refused(world: LiveWorld) -> None:
-    bounds = Bounds(LiveLimits(frozenset({world.here.made.vault.lower()}), max_age_blocks=-100))
+    bounds = Bounds(LiveLimits(world.here.bounds.live.vaults, max_age_blocks=-5))
     world.executor = world.here.service(await world.here.transactor(), bounds=bounds, clock=NoWaiting())
 
 
@@ -137,7 +137,7 @@ async def without_a_node(world: LiveWorld) -> None:
 
 FAILURES: dict[Callable[[LiveWorld], Awaitable[None]], str] = {
     halted: "expired: its round is over",
-    refused: "refused: the decision is ",
+    refused: "refused: the decision is -1 blocks old, at most -5",
     reverted: "reverted",
     dead: "expired: its round is over",
     without_a_node: "expired: its round is over",
