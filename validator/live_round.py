@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from db.records import REJECTED, Execution
 from db.store import Store
+from db.transaction import UNFINISHED
 from protocol.errors import SimulationError
 from simulator.events import Block
 from simulator.market import Market, Reorg
@@ -20,7 +21,6 @@ from simulator.settlement import Paid, Settlement
 from validator.progress import Observer, PlanExecuted
 
 RECONCILED = "reconciled"
-_ENDED = frozenset({RECONCILED, REJECTED, "refused", "expired", "cancelled", "reverted", "diverged"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ async def _ended(store: Store, market: Market, round_id: str, end_block: int, pa
     until = loop.time() + patience.seconds
     while True:
         executions = await store.round_executions(round_id)
-        if all(e.status in _ENDED for e in executions) or (blocks >= patience.blocks and loop.time() >= until):
+        if all(e.status not in UNFINISHED for e in executions) or (blocks >= patience.blocks and loop.time() >= until):
             return executions
         try:
             await market.next_block()
