@@ -72,7 +72,7 @@ def load_signer(reference: str, environment: Mapping[str, str]) -> LocalSigner:
         return LocalSigner(_from_keystore(Path(name), environment))
     if separator and name and kind == "env":
         return LocalSigner(_from_variable(name, environment))
-    raise ConfigError(f"name the executor's key as {_FORMS}; a key itself is never taken from settings or arguments")
+    raise ConfigError(f"name the key as {_FORMS}; a key itself is never taken from settings or arguments")
 
 
 def _from_keystore(path: Path, environment: Mapping[str, str]) -> LocalAccount:
@@ -103,12 +103,12 @@ def _password(environment: Mapping[str, str]) -> str:
 
 def _from_variable(name: str, environment: Mapping[str, str]) -> LocalAccount:
     if name not in environment:
-        raise ConfigError(f"the environment variable of the executor's key is not set; {_FORMS}")
+        raise ConfigError(f"the environment variable of the key is not set; {_FORMS}")
     text = environment[name].strip()
     try:
         if _KEY.fullmatch(text) is None:
             raise ValueError
         account: LocalAccount = Account.from_key(text)
     except ValueError:
-        raise ConfigError("the environment variable of the executor's key holds no key of 32 bytes in hex") from None
+        raise ConfigError("the environment variable of the key holds no key of 32 bytes in hex") from None
     return account
