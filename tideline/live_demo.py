@@ -17,7 +17,9 @@ from tempfile import TemporaryDirectory
 from eth_account import Account
 
 from db.job import SETTINGS, Job, validate_job
+from db.records import Execution
 from db.store import Store
+from db.transaction import UNFINISHED
 from db.url import parse_database_url
 from executor.keys import PASSWORD_FILE_ENV
 from executor.vault import VaultLimits, vault_code
@@ -48,6 +50,7 @@ _MOST_PAST_ROUNDS = 400
 _MOST_LIVE_ROUNDS = 5
 _LEASE_S = 600
 _HOLD_S, _LOOK_S = 30.0, 0.05
+_SETTLED_AFTER_BLOCKS = 8  # mined and confirmed three times, and some to spare
 _TERM_S = 80 * 86_400
 _GAS = 9_000_000
 _KEEPERS_WEI = 10**18
@@ -91,6 +94,7 @@ class LiveDemo:
         self._record = records.load(past_job().record or "")
         self._net: DemoDevnet = DEMO_DEVNETS[self._record.name]
         self._executor: asyncio.subprocess.Process | None = None
+        self._waited_long_for: set[str] = set()
 
     async def play(self, holder: str) -> None:
         """Play it; the job is left paused, so that a plain `up` never meets its vault."""
@@ -204,14 +208,16 @@ class LiveDemo:
         return opening.amount0 + sum(p.amount0 for p in held), opening.amount1 + sum(p.amount1 for p in held)
 
     async def _hold(self, head: int) -> None:
-        """Return when the executor has sent what is due, or is gone: the devnet's blocks wait for it as for miners."""
+        """Return when the executor has done what is due, or is gone: the devnet's blocks wait for it as for miners."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _HOLD_S
-        while self._executor is not None and self._executor.returncode is None and loop.time() < until:
+        while self._executor is not None and self._executor.returncode is None:
             rows = await self._store.executions(JOB_ID, limit=100)
-            due = (e for e in rows if e.mode == CHAIN and e.effective_block - 1 <= head)
-            if not any(e.status in ("planned", "simulated", "signed") for e in due):
+            due = {e.execution_id for e in rows if e.mode == CHAIN and is_waited_for(e, head)} - self._waited_long_for
+            if not due:
                 return
+            if loop.time() >= until:
+                self._waited_long_for |= due
             await asyncio.sleep(_LOOK_S)
 
     @asynccontextmanager
@@ -232,6 +238,13 @@ class LiveDemo:
             if self._executor.returncode is None:
                 self._executor.terminate()
             await self._executor.wait()
+
+
+def is_waited_for(execution: Execution, head: int) -> bool:
+    """Return whether the executor is to act before the block after `head`, which soon forgets what came before."""
+    if execution.status in ("sent", "mined"):
+        return head >= execution.effective_block + _SETTLED_AFTER_BLOCKS
+    return execution.status in UNFINISHED and execution.effective_block - 1 <= head
 
 
 def _tell_nothing(event: ProgressEvent) -> None:
