@@ -24,7 +24,12 @@ FLAGS = (
     "-fno-sanitize-recover=all",
 )
 # What these compile is another library.
-OTHERS = ("tests/native/test_planted_native_bugs.py", "tests/native/test_sanitize.py", "tests/native/test_portable.py")
+OTHERS = (
+    "tests/native/test_planted_native_bugs.py",
+    "tests/native/test_sanitize.py",
+    "tests/native/test_portable.py",
+    "tests/native/test_without_compiler.py",
+)
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 
