@@ -93,8 +93,18 @@ static inline Fees fees_of(uint32_t fee_pips) {
     return (Fees){fee_pips, small_divisor_of(PIPS), small_divisor_of(PIPS - fee_pips)};
 }
 
+/* a * factor / n for factor, n <= 2**20, by (q * n + r) * factor / n = q * factor + r * factor / n. */
+static inline u128 scale_limb(u64 a, u64 factor, u64 n, bool round_up) {
+    u64 q = a / n, part = (a - q * n) * factor, rest = part / n;
+    return (u128)q * factor + rest + (round_up && rest * n != part);
+}
+
 /* a * factor / divisor for a < 2**127, factor <= 10**6; false if not below 2**127. */
 static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor *by, bool round_up) {
+    if (LIKELY(hi64(a) == 0)) {
+        *quotient = scale_limb(lo64(a), factor, by->d >> PIPS_SHIFT, round_up);
+        return true;
+    }
     u128 p0 = (u128)lo64(a) * factor, p1 = (u128)hi64(a) * factor + hi64(p0);
     u64 x0 = lo64(p0), x1 = lo64(p1), rem = hi64(p1) << PIPS_SHIFT | x1 >> (64 - PIPS_SHIFT);
     if (rem >= by->d) return false;
@@ -102,6 +112,15 @@ static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor 
     u64 low = div_small(&rem, x0 << PIPS_SHIFT, by);
     *quotient = make128(high, low) + (round_up && rem != 0);
     return *quotient >> 127 == 0;
+}
+
+/* What is left of an amount without its fee. */
+static inline bool without_fee(u128 *rest, u128 amount, const Fees *fees) {
+    if (LIKELY(hi64(amount) == 0)) {
+        *rest = scale_limb(lo64(amount), PIPS - fees->fee_pips, PIPS, false); /* by a divisor that the compiler knows */
+        return true;
+    }
+    return scale(rest, amount, PIPS - fees->fee_pips, &fees->pips, false);
 }
 
 static inline void shift_left_96(u64 *r6, const u64 *a4) {
@@ -273,7 +292,7 @@ static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquid
                              u128 remaining, bool exact_in, bool zero_for_one, const Fees *fees, bool is_reaching) {
     u128 amount = remaining;
     if (is_reaching && exact_in) return whole_step(s, current, target, liquidity, fees);
-    if (exact_in && !scale(&amount, remaining, PIPS - fees->fee_pips, &fees->pips, false)) return false;
+    if (exact_in && !without_fee(&amount, remaining, fees)) return false;
     /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
     if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {
         if (!whole_step(s, current, target, liquidity, fees)) return false;

@@ -279,7 +279,7 @@ static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exac
     const Price *target = (zero_for_one ? price_lt(boundary, limit) : price_lt(limit, boundary)) ? limit : boundary;
     if (target->w[2] != 0) return false;
     u128 remaining = u256_low(specified), amount = remaining, current = price_low(&p->price);
-    if (exact_in && !scale(&amount, remaining, PIPS - p->fee_pips, &p->fees.pips, false)) return false;
+    if (exact_in && !without_fee(&amount, remaining, &p->fees)) return false;
     if (reaches(exact_in ? amount : amount + 1, p->liquidity, current, price_low(target), zero_for_one == exact_in)) {
         *is_reaching = true;
         return false;
