@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import textwrap
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_pngs(page: Page, folder: Path) -> list[Path]:
-    """Write each chart of a page into a folder, numbered in their order. Raises ConfigError where that cannot be."""
+def check_drawing() -> None:
+    """Raise ConfigError where nothing can be drawn."""
     try:
-        from matplotlib.figure import Figure
+        importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise ConfigError("pictures need one more package; install tideline[pictures]") from error
+
+
+def draw_pngs(page: Page, folder: Path) -> list[Path]:
+    """Write each chart of a page into a folder, numbered in their order. Raises ConfigError where that cannot be."""
+    check_drawing()
+    from matplotlib.figure import Figure
+
     charts = [part for part in page.parts if isinstance(part, Chart)]
     paths = []
     try:

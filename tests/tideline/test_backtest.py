@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -216,12 +217,28 @@ def run(*arguments: str) -> Any:
         (("--rounds", "95"), "holds 94 rounds of job usdc-weth"),
         (("--job", "no-such-job"), "neither a file nor one of usdc-weth, wbtc-weth"),
         (("--data", "no-such-file.jsonl"), "no-such-file.jsonl"),
+        (("--draws", "2", "--png", "folder"), "--png draws the charts of one back-test"),
     ],
 )
 def test_what_cannot_be_played_is_said_before_anything_is_played(arguments: tuple[str, ...], says: str) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, ConfigError) and says in str(result.exception)
     assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_pictures_that_cannot_be_drawn_are_refused_before_anything_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("--rounds", "1", "--png", "folder")
+    assert "install tideline[pictures]" in str(result.exception) and (result.stdout, result.stderr) == ("", "")
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_result(tmp_path: Path) -> None:
+    for many in ((), ("--draws", "2", "--data", "quiet", "--workers", "1")):
+        result = run(
+            "--strategy", "hold", "--against", "", "--rounds", "1", "--json", "--out", f"{tmp_path}/none/page", *many
+        )
+        assert "choose another --out" in str(result.exception)
+        assert json.loads(result.stdout)["job"] == "usdc-weth"
 
 
 def test_a_file_of_another_back_test_is_not_gone_on_from(tmp_path: Path) -> None:

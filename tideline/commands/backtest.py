@@ -16,7 +16,7 @@ import click
 
 from db.job import Job, validate_job
 from miner.backtest import PlayedRound
-from miner.pictures import draw_pngs
+from miner.pictures import check_drawing, draw_pngs
 from miner.report import Page, render
 from miner.strategies.plus.walk_forward import FoldParams
 from protocol.errors import ConfigError
@@ -80,8 +80,10 @@ def backtest(
     workers = Workers(more.pop("backend"), more.pop("workers"), more.pop("scheduler"))
     folds = FoldParams(more.pop("folds"), more.pop("train_days"), more.pop("gap_days"), more.pop("test_days"))
     output = Output(more.pop("out"), more.pop("pictures"), as_json=more.pop("as_json"))
+    is_many = bool(sweeps) or draws > 1 or is_walk
+    output.check(is_many=is_many)
     source = Source.of(job, **more)
-    if not (sweeps or draws > 1 or is_walk):
+    if not is_many:
         _one(make_contest(entries, job, source, rounds), resume, output, engine=engine)
         return
     plan = Plan.of(entries, job, source, rounds=rounds, sweeps=sweeps, draws=draws, folds=folds if is_walk else None)
@@ -95,6 +97,14 @@ class Output:
     out: Path | None
     pictures: Path | None
     as_json: bool
+
+    def check(self, *, is_many: bool) -> None:
+        """Raise ConfigError, before anything is played, where pictures cannot be had."""
+        if self.pictures is None:
+            return
+        if is_many:
+            raise ConfigError("--png draws the charts of one back-test; what many came to is in tables: use --out")
+        check_drawing()
 
     def write(self, make_page: Callable[[], Page]) -> None:
         """Write the page and its pictures, where they are wanted. Raises ConfigError where that cannot be."""
@@ -117,14 +127,14 @@ def _one(contest: Contest, resume: Path | None, output: Output, *, engine: Engin
         played = asyncio.run(play(contest, resume, lambda r: tell(r.number, _line(r, total)), engine=engine))
     data = load(contest.source)
     headline = _headline(contest, data, played)
-    output.write(lambda: report(headline, played, data))
     if output.as_json:
         value = {"job": contest.job.job_id, "data": data.name, "caveat": data.caveat, **result_json(played)}
         click.echo(json.dumps({**value, "seconds": round(time.monotonic() - started_s, 3)}))
-        return
-    click.echo(headline)
-    print_result(played)
-    click.echo(data.caveat, nl=bool(data.caveat))
+    else:
+        click.echo(headline)
+        print_result(played)
+        click.echo(data.caveat, nl=bool(data.caveat))
+    output.write(lambda: report(headline, played, data))  # last: what cannot be written must not cost the result
 
 
 def _many(plan: Plan, workers: Workers, resume: Path | None, output: Output, *, engine: Engine) -> None:
@@ -132,14 +142,14 @@ def _many(plan: Plan, workers: Workers, resume: Path | None, output: Output, *, 
     headline = f"{plan.job.job_id}, {plan.title}: {len(plan.candidates)} candidates, {len(plan.markets)} markets"
     with progress(total, is_terminal=sys.stderr.isatty()) as tell:
         outcome = play_plan(plan, resume, workers, lambda n: tell(n, f"{n} of {total} back-tests"), engine=engine)
-    output.write(lambda: many_report(headline, plan.caveat, outcome))
     if output.as_json:
         value = {"job": plan.job.job_id, "data": plan.title, "caveat": plan.caveat}
         click.echo(json.dumps({**value, **outcome_json(outcome)}))
-        return
-    click.echo(headline)
-    print_outcome(outcome)
-    click.echo(plan.caveat, nl=bool(plan.caveat))
+    else:
+        click.echo(headline)
+        print_outcome(outcome)
+        click.echo(plan.caveat, nl=bool(plan.caveat))
+    output.write(lambda: many_report(headline, plan.caveat, outcome))  # last, as above
 
 
 def entries_of(strategy: str, settings: Sequence[str], against: str) -> tuple[Entry, ...]:
