@@ -32,20 +32,28 @@ class PoolTrust:
 async def examine_pool(
     endpoints: Endpoints, header: Header, info: MarketInfo, *, factory: str | None, twap_s: int, deadline_s: float
 ) -> PoolTrust:
-    """Return where a pool comes from. Raises ConfigError unless it is Uniswap V3's and the expected factory made it.
-
-    `factory` is the one that the owner trusts; None means Uniswap's own, where it is known for the chain.
-    """
-
-    async def ask(to: str, data: str) -> list[int]:
-        request = Request("eth_call", ({"to": to, "data": data}, header.pin()), read_words, is_decisive=True)
-        return await endpoints.ask(request, deadline_s=deadline_s)
-
+    """Return where a pool comes from. Raises ConfigError unless it is Uniswap V3's and the expected factory made it."""
     kind = await recognise(endpoints, info.pair_address, deadline_s=deadline_s)
     if kind.family is not Family.UNISWAP_V3:
         raise ConfigError(
             f"pool {info.pair_address} is of family {kind.family}; our vault is for Uniswap V3's own pools"
         )
+    trusted = await require_factory(endpoints, header, info, factory=factory, deadline_s=deadline_s)
+    observe = "0x" + (selector("observe(uint32[])") + words(32, 2, twap_s, 0)).hex()
+    try:
+        await _ask(endpoints, header, info.pair_address, observe, deadline_s)
+    except Refused:
+        return PoolTrust(trusted, remembers=False)
+    return PoolTrust(trusted, remembers=True)
+
+
+async def require_factory(
+    endpoints: Endpoints, header: Header, info: MarketInfo, *, factory: str | None, deadline_s: float
+) -> str:
+    """Return the factory that made a pool, by its own word. Raises ConfigError unless that is the expected one.
+
+    `factory` is the one that somebody trusts; None means Uniswap's own, where it is known for the chain.
+    """
     trusted = factory or FACTORIES.get(endpoints.chain_id)
     if trusted is None:
         raise ConfigError(
@@ -54,14 +62,14 @@ async def examine_pool(
     tokens = (int(info.token0.address, 16), int(info.token1.address, 16))
     lookup = call_data("getPool(address,address,uint24)", *tokens, info.fee_pips)
     try:
-        known = address_of((await ask(trusted, lookup))[0])
+        known = address_of((await _ask(endpoints, header, trusted, lookup, deadline_s))[0])
     except (Refused, IndexError) as error:
         raise ConfigError(f"{trusted} is no factory of Uniswap V3 on chain {endpoints.chain_id}") from error
     if known != info.pair_address:
         raise ConfigError(f"factory {trusted} did not make pool {info.pair_address}; do not trust it with tokens")
-    observe = "0x" + (selector("observe(uint32[])") + words(32, 2, twap_s, 0)).hex()
-    try:
-        await ask(info.pair_address, observe)
-    except Refused:
-        return PoolTrust(trusted.lower(), remembers=False)
-    return PoolTrust(trusted.lower(), remembers=True)
+    return trusted.lower()
+
+
+async def _ask(endpoints: Endpoints, header: Header, to: str, data: str, deadline_s: float) -> list[int]:
+    request = Request("eth_call", ({"to": to, "data": data}, header.pin()), read_words, is_decisive=True)
+    return await endpoints.ask(request, deadline_s=deadline_s)

@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from executor.liquidity_manager import LiquidityManager
+from executor.pool_trust import require_factory
 from executor.vault_adapter import Listing, TidelineVault, VaultAdapter
+from executor.vault_facts import is_our_code, read_code
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.chain.abi import address_of, call_data, read_words, selector, signed, words
 from simulator.chain.blocks import Header, header_request
@@ -40,7 +42,7 @@ class VaultReading:
 
 
 class VaultReader:
-    """Reads one vault. Made by `connect`."""
+    """Reads one vault. Made by `connect`, or, where nothing is entrusted to it, by `look`."""
 
     def __init__(self, endpoints: Endpoints, info: MarketInfo, adapter: VaultAdapter, settings: ChainSettings) -> None:
         self._endpoints = endpoints
@@ -63,11 +65,33 @@ class VaultReader:
         settings: ChainSettings,
         *,
         fee_receiver: str | None = None,
+        factory: str | None = None,
     ) -> VaultReader:
-        """Return the reader of one of our vaults; with a receiver of its fees, that of a LiquidityManager.
+        """Return the reader of a vault that has our code, on a pool that the factory made (None: Uniswap's own, where
+        it is known); with a receiver of its fees, that of a LiquidityManager, whose code nobody can know.
 
         Raises ConfigError when it is none, or on another pool.
         """
+        reader = await cls.look(endpoints, pair_address, vault, settings, fee_receiver=fee_receiver)
+        header, deadline_s = await reader.header(None), settings.deadline_s
+        await require_factory(endpoints, header, reader.info, factory=factory, deadline_s=deadline_s)
+        if fee_receiver is None:
+            code = await read_code(endpoints, header, vault, deadline_s=deadline_s)
+            if not is_our_code(code, reader.info):
+                raise ConfigError(f"the code at {vault} is not our vault's as built here; it only answers like one")
+        return reader
+
+    @classmethod
+    async def look(
+        cls,
+        endpoints: Endpoints,
+        pair_address: str,
+        vault: str,
+        settings: ChainSettings,
+        *,
+        fee_receiver: str | None = None,
+    ) -> VaultReader:
+        """Return the reader of whatever answers as such a vault does. Raises ConfigError when it does not."""
         kind = await recognise(endpoints, pair_address, deadline_s=settings.deadline_s)
         if kind.family is not Family.UNISWAP_V3:
             raise ConfigError(

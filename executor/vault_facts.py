@@ -7,12 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from executor.vault import VaultLimits, vault_code
+from executor.vault import VaultLimits
 from protocol.errors import ConfigError
-from simulator.chain.abi import address_of, call_data, read_words
+from simulator.chain.abi import address_of, call_data, keccak256, read_words, words
 from simulator.chain.blocks import Header
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.rpc import BadAnswer, Refused, Request
+from simulator.market import MarketInfo
 
 _GETTERS = (
     "POOL()",
@@ -28,6 +29,7 @@ _GETTERS = (
     "daily_loss_x18()",
     "limits()",
 )
+CODE_HASH = "2f9007d892fea9ce002b30a12648d5f50fc216c14d26112218e97801c7b5da2e"  # of what is compiled: a test compares
 _MILLIONTH_X18 = 10**12
 
 
@@ -68,9 +70,11 @@ async def read_code(endpoints: Endpoints, header: Header, address: str, *, deadl
     return await endpoints.ask(request, deadline_s=deadline_s)
 
 
-def is_our_code(code: bytes) -> bool:
-    """Whether code is our vault's as it is compiled here; behind it stand the values fixed at the deployment."""
-    return code.startswith(vault_code().runtime_code)
+def is_our_code(code: bytes, info: MarketInfo) -> bool:
+    """Whether code is our vault's, with what a deployment on this pool fixes behind it: nobody else's words."""
+    addresses = (info.pair_address, info.token0.address, info.token1.address)
+    fixed = words(info.tick_spacing, *(int(address, 16) for address in addresses))  # in the compiler's order
+    return code.endswith(fixed) and keccak256(code[: -len(fixed)]).hex() == CODE_HASH
 
 
 async def read_facts(endpoints: Endpoints, header: Header, vault: str, *, deadline_s: float) -> VaultFacts:

@@ -15,9 +15,9 @@ from executor.live_guards import LiveLimits
 from executor.preparation import Bounds
 from executor.steps import Patience
 from executor.transactor import Settings
-from protocol.addresses import is_valid_address
 from protocol.errors import ConfigError
 from tideline.nodes import check_urls
+from tideline.vault_access import address_of_option, factory_option, optional_address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +45,7 @@ class ExecutorOptions:
     bounds: Bounds
     settings: Settings
     receivers: Mapping[str, str]
+    factory: str | None
     prices: PriceOptions | None
     is_live: bool
     is_once: bool
@@ -72,6 +73,7 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
         metavar="VAULT=ADDRESS",
         help="This vault is a LiquidityManager of SN98, and its fees go there (repeatable).",
     ),
+    factory_option,
     _number("--max-fee-gwei", 20, "Most to pay for a unit of gas.", 1),
     click.option("--max-cost", metavar="ETH", help="Most that a transaction may cost, a rollup's data included."),
     _number("--confirmations", _PATIENCE.confirmations, "Blocks until a transaction counts, its own included.", 1),
@@ -125,7 +127,7 @@ def read_options(given: Mapping[str, Any], database_url: str) -> ExecutorOptions
         raise ConfigError("name the keeper's key: --key keystore:FILE or --key env:NAME")
     if not given["vaults"]:
         raise ConfigError("name every vault that may be touched: --allow VAULT")
-    vaults = frozenset(_address("--allow", vault) for vault in given["vaults"])
+    vaults = frozenset(address_of_option("--allow", vault) for vault in given["vaults"])
     live = LiveLimits(vaults, **_named(given, _LIVE, leave_out="vaults"))
     plan = Limits(**_named(given, _PLAN))
     fees = FeePolicy(max_fee_wei=given["max_fee_gwei"] * _GWEI, max_cost_wei=_wei(given["max_cost"]))
@@ -138,6 +140,7 @@ def read_options(given: Mapping[str, Any], database_url: str) -> ExecutorOptions
         bounds=Bounds(live, plan, slack_ticks=given["slack_ticks"], deadline_s=given["deadline_s"]),
         settings=Settings(fees, patience),
         receivers=_receivers(given["receivers"], vaults),
+        factory=optional_address("--factory", given["factory"]),
         prices=None if url is None else PriceOptions(url, given["price_max_age_s"], given["without_price"] == "wait"),
         is_live=given["is_live"],
         is_once=given["is_once"],
@@ -148,19 +151,13 @@ def _named(given: Mapping[str, Any], like: LiveLimits | Limits, *, leave_out: st
     return {name: given[name] for name in type(like).__slots__ if name != leave_out}
 
 
-def _address(option: str, text: str) -> str:
-    if not is_valid_address(text):
-        raise ConfigError(f"{option} {text!r:.60} is no address; copy it again, the case of its letters is a checksum")
-    return text.lower()
-
-
 def _receivers(pairs: Sequence[str], vaults: frozenset[str]) -> dict[str, str]:
     receivers = {}
     for pair in pairs:
         vault, mark, receiver = pair.partition("=")
-        if not mark or _address("--fee-receiver", vault) not in vaults:
+        if not mark or address_of_option("--fee-receiver", vault) not in vaults:
             raise ConfigError("--fee-receiver wants VAULT=ADDRESS, with a vault of --allow")
-        receivers[vault.lower()] = _address("--fee-receiver", receiver)
+        receivers[vault.lower()] = address_of_option("--fee-receiver", receiver)
     return receivers
 
 

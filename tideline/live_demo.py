@@ -160,7 +160,7 @@ class LiveDemo:
             self._console.note(
                 JOB_ID, f"devnet {market.url}: the owner has filled vault {VAULT}, keeper {keeper.address}"
             )
-            await stack.enter_async_context(self._executing(market.url, keeper))
+            await stack.enter_async_context(self._executing(market, keeper))
             for _ in range(_MOST_LIVE_ROUNDS):
                 await JobRunner(JOB_ID, market, self._context, max_rounds=1).run()
                 if self._console.tally.live_rounds:
@@ -221,9 +221,10 @@ class LiveDemo:
             await asyncio.sleep(_LOOK_S)
 
     @asynccontextmanager
-    async def _executing(self, url: str, keeper: Keeper) -> AsyncIterator[None]:
+    async def _executing(self, market: DevnetMarket, keeper: Keeper) -> AsyncIterator[None]:
         """Run `tideline executor`, which dies with this process, for the length of the block."""
-        command = [sys.executable, "-P", "-m", "tideline", "executor", "--live", "--rpc", url, "--allow", VAULT]
+        command = [sys.executable, "-P", "-m", "tideline", "executor", "--live", "--rpc", market.url]
+        command += ["--allow", VAULT, "--factory", market.factory]
         command += ["--key", f"keystore:{keeper.keystore}", "--db", self._database_url]
         self._executor = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),

@@ -55,6 +55,10 @@ _ACTOR_OPTIONS = (
     ),
 )
 
+factory_option = click.option(
+    "--factory", metavar="ADDRESS", help="The pool's factory.  [default: Uniswap's own on chains 1 and 8453]"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -101,6 +105,11 @@ def address_of_option(name: str, text: str) -> str:
     if not is_valid_address(text):
         raise ConfigError(f"{name} {text!r:.60} is no address; copy it again, the case of its letters is a checksum")
     return text.lower()
+
+
+def optional_address(name: str, text: str | None) -> str | None:
+    """Return the same where something was typed."""
+    return None if text is None else address_of_option(name, text)
 
 
 def actor_of(options: Mapping[str, Any]) -> Actor:

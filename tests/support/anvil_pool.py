@@ -32,6 +32,7 @@ class AnvilPool:
     rpc: HttpRpc
     pool: str = ""
     manager: str = ""
+    factory: str = ""
     owner: str = _SENDER
     _pending: list[str] = field(default_factory=list)
 
@@ -161,7 +162,7 @@ async def place_payer(chain: AnvilPool, tokens: list[int], source: str = PAYER) 
 
 async def _populate(chain: AnvilPool, tick: int) -> None:
     numbers = await new_tokens(chain)
-    factory = await chain._deploy(FACTORY.creation_code)
+    factory = chain.factory = await chain._deploy(FACTORY.creation_code)
     chain.manager = await chain._deploy(POSITION_MANAGER.creation_code, int(factory, 16), numbers[0], 0)
     await chain.send(factory, call_data("createPool(address,address,uint24)", *numbers, FEE))
     await chain.mine()

@@ -69,7 +69,9 @@ class Office:
     fee_receiver: str | None = None
 
     async def connect(self, pool: str, vault: str) -> VaultReader:
-        return await VaultReader.connect(self.endpoints, pool, vault, READING, fee_receiver=self.fee_receiver)
+        return await VaultReader.connect(
+            self.endpoints, pool, vault, READING, fee_receiver=self.fee_receiver, factory=self.made.chain.factory
+        )
 
     async def fork(self) -> Fork:
         """Return the vault as it stands."""

@@ -67,7 +67,9 @@ def test_the_kill_switch_survives(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def command(here: Office) -> tuple[str, ...]:
-    return ("executor", "--rpc", here.made.chain.anvil.url, "--db", DB, "--key", "env:K", "--allow", here.made.vault)
+    chain = here.made.chain
+    trusted = ("--allow", here.made.vault, "--factory", chain.factory)
+    return ("executor", "--rpc", chain.anvil.url, "--db", DB, "--key", "env:K", *trusted)
 
 
 async def test_a_dry_run_needs_no_lease_and_changes_nothing(here: Office, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_without_options_the_limits_are_the_defaults() -> None:
         bounds=Bounds(LiveLimits(frozenset({VAULT}))),
         settings=Settings(FeePolicy(max_fee_wei=20 * 10**9)),
         receivers={},
+        factory=None,
         prices=None,
         is_live=False,
         is_once=False,
@@ -54,7 +55,14 @@ def test_every_limit_has_an_option() -> None:
     words = [f"--{name.replace('_', '-')}={getattr(live, name)}" for name in LiveLimits.__slots__ if name != "vaults"]
     words += [f"--{name.replace('_', '-')}={getattr(plan, name)}" for name in Limits.__slots__]
     words += ["--slack-ticks=12", "--deadline-s=13", "--confirmations=14", "--settled=safe", "--max-fee-gwei=15"]
-    words += ["--max-cost=0.002", f"--fee-receiver={VAULT}={RECEIVER}", "--live", "--once", "--rpc-quorum=1"]
+    words += [
+        "--max-cost=0.002",
+        f"--fee-receiver={VAULT}={RECEIVER}",
+        f"--factory={RECEIVER}",
+        "--live",
+        "--once",
+        "--rpc-quorum=1",
+    ]
     words += ["--price-url=http://x/{pool}", "--price-max-age-s=16", "--without-price=ignore"]
     assert read(*words) == ExecutorOptions(
         urls=("http://127.0.0.1:1",),
@@ -65,6 +73,7 @@ def test_every_limit_has_an_option() -> None:
             FeePolicy(max_fee_wei=15 * 10**9, max_cost_wei=2 * 10**15), Patience(confirmations=14, settled="safe")
         ),
         receivers={VAULT: RECEIVER},
+        factory=RECEIVER,
         prices=PriceOptions("http://x/{pool}", 16, is_waited_for=False),
         is_live=True,
         is_once=True,

@@ -30,7 +30,8 @@ MANAGER = "0x" + "0c" * 20
 
 def executor(world: LiveWorld, folder: Path, *options: str) -> Background:
     """Start the process, with the key of the vault's keeper."""
-    node = ("--rpc", world.here.made.chain.anvil.url, "--allow", world.here.made.vault)
+    chain = world.here.made.chain
+    node = ("--rpc", chain.anvil.url, "--allow", world.here.made.vault, "--factory", chain.factory)
     command = ("executor", *node, "--db", "sqlite:///jobs.sqlite3", "--key", "env:K", "--live", *options)
     return start(folder, *command, env={"K": KEEPER_KEY})
 

@@ -166,10 +166,10 @@ async def test_a_vault_is_made_and_filled(here: Office, shell: Shell) -> None:
     for token in [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]:
         await chain.send(token, call_data("transfer(address,uint256)", int(OWNER, 16), 500 * UNIT))
     await chain.mine()
-    deposit = ("deposit", vault, "--amount0", str(5 * UNIT), "--amount1", str(7 * UNIT))
+    deposit = ("deposit", vault, "--amount0", str(5 * UNIT), "--amount1", str(7 * UNIT), "--factory", factory)
     dry = await shell(*deposit, "--key", "env:OWNER")
     assert dry.count("allow the vault") == 2 and "you give 5 WETH and 7 WETH" in dry
-    assert "has only" in await shell("deposit", vault, "--amount0", str(9000 * UNIT), "--key", "env:OWNER", code=2)
+    assert "has only" in await shell(*deposit[:3], str(9000 * UNIT), *deposit[6:], "--key", "env:OWNER", code=2)
     assert (await shell.live(*deposit)).count(": done") == 3
     found = await shell.status()
     assert (found["idle0"], found["idle1"]) == (str(5 * UNIT), str(7 * UNIT))
@@ -185,7 +185,7 @@ async def test_tokens_are_not_put_into_a_look_alike(here: Office, shell: Shell) 
     word = b"too narrow".hex()
     assert code.count(word) == 1
     await here.made.chain.ask("anvil_setCode", vault, code.replace(word, b"too harrow".hex()))
-    deposit = ("deposit", vault, "--amount0", "1", "--key", "env:OWNER")
+    deposit = ("deposit", vault, "--amount0", "1", "--key", "env:OWNER", "--factory", here.made.chain.factory)
     assert "give it no tokens" in await shell(*deposit, code=2)
     assert (await shell.status())["has_our_code"] is False
     assert "another version, or a trap" in await shell("status", vault)
@@ -199,7 +199,7 @@ async def test_a_safe_is_shown_the_call_that_it_is_to_make(here: Office, shell: 
 
 async def test_what_it_does_not_begin(here: Office, shell: Shell) -> None:
     vault, pool = here.made.vault, here.made.chain.pool
-    owner = ("--key", "env:OWNER")
+    owner, factory = ("--key", "env:OWNER"), ("--factory", here.made.chain.factory)
     assert "there is no contract at 0xabab" in await shell("status", STRANGER, code=2)
     assert "is no vault of ours" in await shell("withdraw", pool, *owner, code=2)
     assert "is no address" in await shell("status", "0x12", code=2)
@@ -211,7 +211,7 @@ async def test_what_it_does_not_begin(here: Office, shell: Shell) -> None:
     assert "neither owner nor guardian" in await shell("pause", vault, "--key", "env:KEEPER", code=2)
     assert "an account of its own" in await shell("set-keeper", vault, GUARDIAN, *owner, code=2)
     assert "not in the range 1<=x<=90" in await shell("set-keeper", vault, STRANGER, "--days", "91", *owner, code=2)
-    assert "say how much" in await shell("deposit", vault, *owner, code=2)
+    assert "say how much" in await shell("deposit", vault, *owner, *factory, code=2)
     assert "there is nothing to do" in await shell("unpause", vault, *owner, code=2)
     await here.made.chain.ask("eth_sendTransaction", {"from": OWNER, "to": STRANGER})
     assert "has a transaction on its way" in await shell("withdraw", vault, *owner, "--live", code=2)

@@ -10,7 +10,8 @@ from support.vault_anvil import GUARDIAN, KEEPER, OWNER, anvil_vault, ladder, me
 
 from executor.vault import vault_code
 from executor.vault_abi import rebalance_data
-from simulator.chain.abi import call_data
+from executor.vault_facts import CODE_HASH
+from simulator.chain.abi import call_data, keccak256
 from simulator.chain.rpc import Refused
 
 GUIDE = Path(__file__).parents[2] / "docs" / "vault.md"
@@ -27,8 +28,9 @@ async def test_the_guide_says_what_it_costs() -> None:
 
 
 def test_the_code_fits() -> None:
-    size = len(vault_code().runtime_code)
-    assert size < MOST_CODE and f"{size:,} bytes" in _guide()
+    code = vault_code().runtime_code
+    assert len(code) < MOST_CODE and f"{len(code):,} bytes" in _guide()
+    assert keccak256(code).hex() == CODE_HASH
 
 
 async def test_refusals_are_told_before_and_cost_nothing_else() -> None:

@@ -129,7 +129,9 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
 
         async def connect(pair_address: str, vault: str) -> VaultReader:
             receiver = options.receivers.get(vault.lower())
-            return await VaultReader.connect(endpoints, pair_address, vault, _READING, fee_receiver=receiver)
+            return await VaultReader.connect(
+                endpoints, pair_address, vault, _READING, fee_receiver=receiver, factory=options.factory
+            )
 
         desk = Desk(
             store=store,

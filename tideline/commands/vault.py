@@ -11,7 +11,7 @@ import click
 from executor import errands
 from executor.chain import TransactionChain
 from executor.errands import Errand
-from executor.pool_trust import examine_pool
+from executor.pool_trust import examine_pool, require_factory
 from executor.reading import VaultReader
 from executor.vault import VaultLimits
 from executor.vault_facts import VaultFacts, is_our_code, read_code, read_facts
@@ -27,7 +27,9 @@ from tideline.vault_access import (
     actor_of,
     address_of_option,
     errand_options,
+    factory_option,
     head,
+    optional_address,
     play,
 )
 from tideline.vault_errands import describe, perform, purse
@@ -98,7 +100,7 @@ def status_command(*, address: str, as_json: bool, **options: Any) -> None:
 async def _report(scene: Scene, address: str) -> VaultReport:
     endpoints, header = scene.endpoints, scene.header
     facts = await read_facts(endpoints, header, address, deadline_s=DEADLINE_S)
-    reader = await VaultReader.connect(endpoints, facts.pool, address, READING)
+    reader = await VaultReader.look(endpoints, facts.pool, address, READING)
     reading = await reader.read(header, twap_s=facts.limits.twap_long_s)
     code = await read_code(endpoints, header, address, deadline_s=DEADLINE_S)
     nav: tuple[int, int] | None = None
@@ -107,14 +109,14 @@ async def _report(scene: Scene, address: str) -> VaultReport:
         nav = short, long
     except Refused:
         pass  # the pool does not remember so far: the report says so
-    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code))
+    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info))
 
 
 @vault.command("deploy", short_help="Make a vault.")
 @click.option("--pool", required=True, metavar="ADDRESS", help="The Uniswap V3 pool; it cannot be changed later.")
 @click.option("--owner", metavar="ADDRESS", help="Whose vault it is.  [default: the account that signs]")
 @click.option("--guardian", required=True, metavar="ADDRESS", help="Who may stop the keeper, and nothing else.")
-@click.option("--factory", metavar="ADDRESS", help="The pool's factory.  [default: Uniswap's own on chains 1 and 8453]")
+@factory_option
 @click.option("--min-width", type=int, help="Narrowest range in ticks.  [default: 20 or two spacings, the wider]")
 @click.option("--max-distance", type=int, default=VaultLimits().max_distance, show_default=True, help="In ticks.")
 @click.option("--max-positions", type=int, default=VaultLimits().max_positions, show_default=True)
@@ -138,10 +140,7 @@ def deploy_command(context: click.Context, /, **options: Any) -> None:
     """
     actor = actor_of(options)
     pool, guardian = (address_of_option(f"--{name}", options[name]) for name in ("pool", "guardian"))
-    owner, factory = (
-        None if options[name] is None else address_of_option(f"--{name}", options[name])
-        for name in ("owner", "factory")
-    )
+    owner, factory = (optional_address(f"--{name}", options[name]) for name in ("owner", "factory"))
 
     async def make(scene: Scene) -> bool:
         info = await read_info(scene.endpoints, pool, READING)
@@ -180,6 +179,7 @@ def _limits(options: dict[str, Any], tick_spacing: int) -> VaultLimits:
 @_errand("deposit", "Put tokens in.")
 @click.option("--amount0", type=click.IntRange(min=0), default=0, help="Of token0, in raw units.")
 @click.option("--amount1", type=click.IntRange(min=0), default=0, help="Of token1, in raw units.")
+@factory_option
 def deposit_command(context: click.Context, /, **options: Any) -> None:
     """Allow the vault exactly these amounts and let it take them: up to five transactions, one after the other.
 
@@ -188,16 +188,19 @@ def deposit_command(context: click.Context, /, **options: Any) -> None:
       tideline vault deposit $VAULT --amount0 1000000000000000000 --rpc $RPC --key keystore:owner.json
     """
 
+    factory = optional_address("--factory", options["factory"])
+
     async def plan(scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
+        info = await describe(scene.endpoints, facts, READING)
+        await require_factory(scene.endpoints, scene.header, info, factory=factory, deadline_s=DEADLINE_S)
         code = await read_code(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
-        if not is_our_code(code):
+        if not is_our_code(code, info):
             raise ConfigError(f"the code at {facts.address} is not our vault's as built here; give it no tokens")
         pair = (int(actor.address, 16), int(facts.address, 16))
         tokens = (facts.token0, facts.token1)
         [allowed0], [allowed1] = [await scene.words(t, "allowance(address,address)", *pair) for t in tokens]
         amounts = (options["amount0"], options["amount1"])
         planned = errands.deposit(facts, actor.address, amounts, (allowed0, allowed1))
-        info = await describe(scene.endpoints, facts, READING)
         owned = await purse(scene.endpoints, scene.header, info, actor.address)
         if owned[0] < amounts[0] or owned[1] < amounts[1]:
             raise ConfigError(f"{actor.address} has only {tokens_text(info, *owned)}")
