@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.executor_desk import KEEPER, NARROW, WIDE, Office, office
+from support.executor_desk import KEEPER, NARROW, WIDE, Elsewhere, Office, office
 from support.vault_anvil import GUARDIAN, OWNER, UNIT
 
 from db.records import Execution
 from executor.reading import VaultReader
 from executor.service import DryRun, Ended, ExecutorService, Refusal, Submitted, Waiting
-from protocol.errors import ChainError, ConfigError, SimulationError
+from protocol.errors import ConfigError, SimulationError
 from simulator.chain.abi import call_data
 from simulator.chain.rpc import Refused
-from simulator.market import MarketInfo
 from simulator.plan import Desired
 
 WISH = (Desired(WIDE, 300 * UNIT, 300 * UNIT), Desired(NARROW, 100 * UNIT, 100 * UNIT))
@@ -130,23 +129,6 @@ async def test_what_cannot_be_reconciled_does_not_hold_the_key_for_ever(
     amounts = json.loads((await here.ended(intent)).amounts or "")
     assert (await status(here, intent), amounts["realised"], amounts["unread"]) == ("reconciled", None, str(error))
     assert await here.rebalances() == 1
-
-
-@dataclass(slots=True)
-class Elsewhere:
-    """A source of prices that says what a test wants, or nothing."""
-
-    found: int | None
-    asked: list[str] = field(default_factory=list)
-
-    async def sqrt_price_x96(self, info: MarketInfo) -> int:
-        self.asked.append(info.pair_address)
-        if self.found is None:
-            raise ChainError("the price source is down", retryable=True)
-        return self.found
-
-    async def close(self) -> None:
-        pass
 
 
 async def test_a_price_that_is_another_elsewhere_refuses_the_plan(here: Office) -> None:

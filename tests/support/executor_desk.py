@@ -25,10 +25,12 @@ from executor.reading import VaultReader
 from executor.service import Desk, ExecutorService, Fact
 from executor.steps import Patience
 from executor.transactor import Settings, Transactor
+from protocol.errors import ChainError
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainSettings
 from simulator.evidence import canonical
 from simulator.fork import Fork
+from simulator.market import MarketInfo
 from simulator.plan import Desired, Plan, make_plan
 from simulator.portfolio import Range
 
@@ -52,6 +54,23 @@ class MiningClock:
 
     async def sleep(self, seconds: float) -> None:
         await self.made.chain.mine()
+
+
+@dataclass(slots=True)
+class Elsewhere:
+    """A source of prices that says what a test wants, or nothing."""
+
+    found: int | None
+    asked: list[str] = field(default_factory=list)
+
+    async def sqrt_price_x96(self, info: MarketInfo) -> int:
+        self.asked.append(info.pair_address)
+        if self.found is None:
+            raise ChainError("the price source is down", retryable=True)
+        return self.found
+
+    async def close(self) -> None:
+        pass
 
 
 @dataclass(slots=True)
@@ -138,11 +157,11 @@ class Office:
 
 
 @asynccontextmanager
-async def office(url: str, *, fee_receiver: str | None = None) -> AsyncIterator[Office]:
+async def office(url: str, *, fee_receiver: str | None = None, code: bytes = b"") -> AsyncIterator[Office]:
     """Yield a vault with 1000 of each token and no positions, and a database with its job; with a receiver of its fees
-    the stand-in for SN98's LiquidityManager.
+    the stand-in for SN98's LiquidityManager, with creation code a vault made of that.
     """
-    async with anvil_vault() as made, await Store.open(url, create=True, clock=lambda: NOW) as store:
+    async with anvil_vault(code=code) as made, await Store.open(url, create=True, clock=lambda: NOW) as store:
         if fee_receiver is not None:
             made.vault = await deploy_manager(made)
         await store.add_job(

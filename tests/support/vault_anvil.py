@@ -70,14 +70,29 @@ class AnvilVault:
         ticket = (self.plans.to_bytes(32, "big"), now + 600, positions_hash(listed))
         return VaultCall(*ticket, closing, tuple(collects), swap, tuple(opens))
 
+    async def found(self, costs: dict[str, int], code: bytes = b"") -> None:
+        """Deploy a vault on the pool as it is named now, with a keeper, and fill it with what the owner has."""
+        chain = self.chain
+        tokens = [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]
+        code = (code or vault_code().creation_code) + deployment_arguments(chain.pool, OWNER, GUARDIAN, LOOSE)
+        receipt = await self.send(OWNER, None, "0x" + code.hex())
+        self.vault, costs["deployment"] = receipt["contractAddress"], int(receipt["gasUsed"], 16)
+        until = int(receipt["blockNumber"], 16) + 1_700_000_000 + 80 * 86400
+        await self.cost(OWNER, call_data("set_keeper(address,uint256)", int(KEEPER, 16), until))
+        for token in tokens:
+            await self.send(OWNER, token, call_data("approve(address,uint256)", int(self.vault, 16), _DEPOSIT))
+        costs["deposit of both tokens"] = await self.cost(OWNER, call_data("deposit(uint256,uint256)", *[_DEPOSIT] * 2))
+
     async def rebalance(self, call: VaultCall) -> int:
         """Carry out a plan and return its gas."""
         return await self.cost(KEEPER, "0x" + rebalance_data(call).hex())
 
 
 @asynccontextmanager
-async def anvil_vault(costs: dict[str, int] | None = None) -> AsyncIterator[AnvilVault]:
-    """Yield a vault on a fresh chain whose every block is the same at each run; its set-up is added to `costs`."""
+async def anvil_vault(costs: dict[str, int] | None = None, *, code: bytes = b"") -> AsyncIterator[AnvilVault]:
+    """Yield a vault on a fresh chain whose every block is the same at each run; its set-up is added to `costs`. It has
+    another's creation code where one is given.
+    """
     costs = {} if costs is None else costs
     async with anvil_pool(arguments=["--timestamp", "1700000000"]) as chain:
         await chain.send(chain.pool, call_data("increaseObservationCardinalityNext(uint16)", 100))
@@ -88,14 +103,7 @@ async def anvil_vault(costs: dict[str, int] | None = None) -> AsyncIterator[Anvi
             await chain.send(token, call_data("transfer(address,uint256)", int(OWNER, 16), _DEPOSIT))
         await chain.mine()
         made = AnvilVault(chain)
-        code = vault_code().creation_code + deployment_arguments(chain.pool, OWNER, GUARDIAN, LOOSE)
-        receipt = await made.send(OWNER, None, "0x" + code.hex())
-        made.vault, costs["deployment"] = receipt["contractAddress"], int(receipt["gasUsed"], 16)
-        until = int(receipt["blockNumber"], 16) + 1_700_000_000 + 80 * 86400
-        await made.cost(OWNER, call_data("set_keeper(address,uint256)", int(KEEPER, 16), until))
-        for token in tokens:
-            await made.send(OWNER, token, call_data("approve(address,uint256)", int(made.vault, 16), _DEPOSIT))
-        costs["deposit of both tokens"] = await made.cost(OWNER, call_data("deposit(uint256,uint256)", *[_DEPOSIT] * 2))
+        await made.found(costs, code)
         yield made
 
 
