@@ -67,7 +67,7 @@ async def test_a_sandwich_around_the_call(losses: Losses) -> None:
 
 
 async def test_a_decision_that_is_too_old(losses: Losses) -> None:
-    """A node was down for an hour and the price has left for good: the old swap is paid for a range that earns nothing."""
+    """A node was down for an hour, the price has left for good: the old swap is paid for, its range earns nothing."""
     around = Desired(Range(-120, 120), 1400 * UNIT, 590 * UNIT)
 
     async def late(here: Office, most: int) -> None:

@@ -94,7 +94,8 @@ class Office:
 
     async def fork(self) -> Fork:
         """Return the vault as it stands."""
-        reader = await self.connect(self.made.chain.pool, self.made.vault)
+        made, receiver = self.made, self.fee_receiver
+        reader = await VaultReader.look(self.endpoints, made.chain.pool, made.vault, READING, fee_receiver=receiver)
         return (await reader.read(await reader.header(None), twap_s=600)).fork
 
     async def transactor(self, holder: str = "me") -> Transactor:

@@ -4,10 +4,12 @@ source, then tried on the vault as it is: calls by those who must not make them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.vault_attacks import WIDE, WIDE_TICKS, refused, refuses, world_with
 from support.vault_world import ATTACKER, GUARDIAN, KEEPER, OWNER, UNIT, Patch, VaultWorld, any_swap, opening
 
-from executor.vault import limit_words
+from executor.vault import VaultCall, limit_words
 from executor.vault_abi import LIMITS, rebalance_data
 from simulator.chain.abi import selector, words
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
@@ -212,3 +214,65 @@ def test_one_token_cannot_hold_the_other() -> None:
     world.behave(world.token1)
     world.tell(OWNER, "withdraw_all()")
     assert world.balances(OWNER)[1] - before[1] == 10 * UNIT - 1 and world.positions() == []
+
+
+# --- A plan again -----------------------------------------------------------------------------------------------------
+
+DEEP = ((-60_000, 60_000, 10**6 * UNIT),)
+
+
+def bought(world: VaultWorld, lower: int = 240) -> VaultCall:
+    """Return a plan that buys 600 of token0 first."""
+    return world.plan(swap=any_swap(False, 600 * UNIT), opens=[opening(lower, 900, 600 * UNIT, 0)])
+
+
+def undo(world: VaultWorld) -> None:
+    """Sell everything again."""
+    closes, opens = [p.range for p in world.positions()], [opening(-900, -240, 0, 1990 * UNIT)]
+    for plan in (
+        {"closes": closes, "swap": any_swap(True, 600 * UNIT), "opens": opens},
+        {"closes": [Range(-900, -240)]},
+    ):
+        world.pass_time(3600)
+        world.rebalance(world.plan(**plan))  # type: ignore[arg-type] # as `plan` takes them
+    world.pass_time(3600)
+
+
+def test_an_intent_signed_twice() -> None:
+    """By a process on a restored database, say: the vault has no positions again, so only the id tells."""
+    broken, world = (
+        world_with(*patches, others=DEEP)
+        for patches in ((("vault.vy", '    assert not self.is_used[plan_id], "plan used"\n', ""),), ())
+    )
+    for each in (broken, world):
+        each.deposit(0, 2000 * UNIT)
+        call = bought(each)
+        each.rebalance(call)
+        undo(each)
+
+    def attack(world: VaultWorld) -> None:
+        world.rebalance(replace(call, deadline_s=world.now))
+
+    before = broken.owned_if_closed()
+    attack(broken)
+    assert sum(before) - sum(broken.owned_if_closed()) > 9 * UNIT // 5  # 0.3 % of 600
+    refused(world, "plan used", attack)
+
+
+def test_a_plan_for_positions_that_are_no_more() -> None:
+    """Two plans for the same empty vault: the second would swap again."""
+    defence = ("vault.vy", '    assert book.hash_of(words) == positions_hash, "positions changed"\n', "")
+    broken, world = world_with(defence, others=DEEP), world_with(others=DEEP)
+    for each in (broken, world):
+        each.deposit(0, 2000 * UNIT)
+        second = replace(bought(each, 300), deadline_s=each.now + 7200)
+        each.rebalance(bought(each))
+        each.pass_time(3600)
+
+    def attack(world: VaultWorld) -> None:
+        world.rebalance(second)
+
+    before = broken.owned_if_closed()
+    attack(broken)
+    assert sum(before) - sum(broken.owned_if_closed()) > 9 * UNIT // 5
+    refused(world, "positions changed", attack)

@@ -1,0 +1,113 @@
+"""Attacks on the executor by whoever writes in its database, and by stale records: first with the one defence taken
+away, where the vault loses, then with it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.anvil_pool import CHAIN_ID
+from support.executor_attacks import BUYS, DEAR, FEE, Losses, carry
+from support.executor_desk import WIDE, Office
+from support.vault_anvil import UNIT
+
+from db import transactions
+from db.records import Execution
+from db.transaction import Halt
+from executor import service
+from executor.service import ExecutorService
+from protocol.errors import StoreError
+from simulator.plan import Desired, Plan, make_plan
+
+HONEST = Desired(WIDE, 300 * UNIT, 300 * UNIT)
+
+
+@pytest.fixture
+def losses(tmp_path: Path) -> Losses:
+    return Losses(tmp_path)
+
+
+def write(here: Office, statement: str, *values: object) -> None:
+    """Write in the database behind everybody's back."""
+    with closing(sqlite3.connect(here.url.removeprefix("sqlite:///"))) as raw, raw:
+        assert raw.execute(statement, values).rowcount == 1
+
+
+async def plan_text(here: Office, *desired: Desired) -> str:
+    plan = make_plan(await here.fork(), desired)
+    assert isinstance(plan, Plan)
+    return json.dumps(plan.to_json())
+
+
+async def test_a_plan_that_is_rewritten(losses: Losses, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def rewritten(here: Office) -> None:
+        intent, text = await here.want(HONEST), await plan_text(here, *BUYS)
+        write(here, "update live_executions set plan = ? where execution_id = ?", text, intent.execution_id)
+        await carry(here)
+
+    def trusting(intent: Execution) -> Plan:
+        return Plan.from_json(json.loads(intent.plan))
+
+    with monkeypatch.context() as patch:  # the digest is compared where the plan is read
+        patch.setattr(service, "_read_plan", trusting)
+        assert await losses(rewritten) >= FEE
+    assert await losses(rewritten) == 0
+
+
+async def test_another_plan_for_the_same_checkpoint(losses: Losses) -> None:
+    """A validator that was restarted, say, asks again: under a key of its own the second answer is paid, too."""
+
+    async def twice(here: Office, checkpoint_index: int) -> None:
+        first = await here.want(*BUYS)
+        await carry(here)
+        await here.pass_time()
+        text = await plan_text(here, Desired(DEAR, 1900 * UNIT, 0))
+        again = {"round_id": first.round_id, "checkpoint_index": checkpoint_index, "plan_text": text}
+        if checkpoint_index == first.checkpoint_index:
+            with pytest.raises(StoreError, match="another intent already"):
+                await here.intend(Plan((), (), (), None, ()), **again)
+            return
+        await here.intend(Plan((), (), (), None, ()), **again)
+        await carry(here)
+
+    once = await losses(lambda here: twice(here, 0))
+    assert await losses(lambda here: twice(here, 1)) - once > UNIT  # 0.3 % of another 400
+
+
+class Heedless(ExecutorService):
+    """Takes what is planned for any chain."""
+
+    async def _intents(self) -> list[Execution]:
+        planned = await self._desk.store.executions(status="planned")
+        return [e for e in planned if await self._desk.store.get_transaction(e.execution_id) is None]
+
+
+async def test_a_plan_for_another_chain(losses: Losses) -> None:
+    """Two chains may have a vault at the same address: each plan is for one of them."""
+
+    async def elsewhere(here: Office, kind: type[ExecutorService]) -> None:
+        await here.want(*BUYS, chain_id=CHAIN_ID + 1)
+        await kind(here.service(await here.transactor())._desk).drain()
+
+    assert await losses(lambda here: elsewhere(here, Heedless)) >= FEE
+    assert await losses(lambda here: elsewhere(here, ExecutorService)) == 0
+
+
+async def test_a_kill_switch_that_nobody_reads(losses: Losses, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    async def halted(here: Office) -> None:
+        await here.want(*BUYS)
+        await here.store.set_halt(Halt(is_set=True, reason="a bad feeling"))
+        await carry(here)
+
+    async def off(*_: object) -> Halt:
+        return Halt(is_set=False)
+
+    with monkeypatch.context() as patch:  # a switch has no argument to leave it out
+        patch.setattr(transactions, "read_halt", off)
+        assert await losses(halted) >= FEE
+    assert await losses(halted) == 0
