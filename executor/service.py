@@ -20,7 +20,7 @@ from executor.past import past_of
 from executor.preparation import Bounds, Prepared, Wish, prepare
 from executor.price_source import PriceSource
 from executor.reading import VaultReader, VaultReading
-from executor.reconcile import predicted_amounts, realised_amounts, unread_amounts
+from executor.reconcile import predicted_amounts, read_amounts, realised_amounts, unread_amounts
 from executor.rehearsal import Stage, rehearse
 from executor.standing import difference, standing_of
 from executor.transactor import Ordered, Transactor
@@ -33,6 +33,7 @@ from simulator.recorded import Clock
 CHAIN = "chain"  # the mode of an intent that is to reach one
 PLANNED = "planned"
 _MOST_IN_A_DAY = 10_000  # intents, of all vaults
+_SIGNABLE = ("planned", "simulated", "signed", "sent")  # the phases in which a call may still be signed, or again
 _REHEARSAL_S = 20.0
 _KEPT_BLOCKS = 100  # whose state a node that is no archive still has
 _HALTED, _SILENT, _BLIND = "halted", "silent", "blind"  # what is told once, beside what is told of an intent
@@ -169,12 +170,8 @@ class ExecutorService:
         if desk.transactor is None:
             return self._say(intent.execution_id, DryRun(intent.execution_id, call))
         amounts = predicted_amounts(call, reading.header)
-        calls = [
-            Ordered(step.to, "0x" + step.data.hex(), deadline)
-            for step, deadline in zip(call.steps, call.deadlines_s, strict=True)
-        ]
         try:
-            await desk.transactor.submit(intent.execution_id, calls, amounts=amounts)
+            await desk.transactor.submit(intent.execution_id, _ordered(call), amounts=amounts)
         except StoreError as error:
             if not await self._is_withdrawn(intent.execution_id):
                 raise
@@ -188,7 +185,9 @@ class ExecutorService:
         intent = await self._desk.store.get_execution(execution_id)
         return intent is None or intent.status == "expired"
 
-    async def _prepare(self, intent: Execution) -> tuple[VaultReading, Prepared] | Refused | None:
+    async def _prepare(
+        self, intent: Execution, *, block: int | None = None
+    ) -> tuple[VaultReading, Prepared] | Refused | None:
         """Return the call on the state of one block, on which simulator and node agree; None before its time."""
         bounds = self._desk.bounds
         allowed = check_vault(intent.vault, bounds.live)
@@ -196,7 +195,7 @@ class ExecutorService:
             return allowed
         try:
             reader = await self._reader(intent)
-            header = await reader.header(None)
+            header = await reader.header(block)
             if header.number < intent.effective_block - 1:
                 return None
             fresh = check_age(header.number - intent.effective_block, bounds.live)
@@ -265,6 +264,8 @@ class ExecutorService:
         def complain(words: str) -> None:
             self._say(f"{execution_id}: {words}", Waiting(f"{execution_id}: {words}"))
 
+        if transaction.phase in _SIGNABLE and not transactor.vouches_for(transaction.call):
+            await self._recall(transactor, transaction)
         try:
             ended = await transactor.run(execution_id, self._check, now=desk.now, clock=desk.clock, complain=complain)
         except StoreError:
@@ -276,6 +277,25 @@ class ExecutorService:
             return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
         desk.observe(Ended(ended))
         return True
+
+    async def _recall(self, transactor: Transactor, transaction: Transaction) -> None:
+        """Vouch for what another process, or this one before a restart, wrote down: what the intent comes to once more,
+        on the state of the block for which it was prepared. Where nobody knows that any more, nothing is vouched for.
+        """
+        call = transaction.call
+        intent = await self._desk.store.get_execution(read_step_id(call.execution_id)[0])
+        block = None if intent is None else read_amounts(intent.amounts).get("block")
+        if intent is None or not isinstance(block, int):
+            return
+        try:
+            prepared = await self._prepare(intent, block=block)
+        except ChainError as error:
+            head = await (await self._reader(intent)).header(None)
+            if error.retryable and transaction.nonce is None and head.timestamp <= call.deadline:
+                raise
+            return
+        if isinstance(prepared, tuple):
+            transactor.vouch(intent.execution_id, _ordered(prepared[1]))
 
     async def _check(self, transaction: Transaction) -> str:
         """Hold the vault at the end of the receipt's block against the prediction; return both as JSON text.
@@ -319,6 +339,12 @@ class ExecutorService:
             self._told.add(key)
             self._desk.observe(fact)
         return False
+
+
+def _ordered(prepared: Prepared) -> list[Ordered]:
+    """Return the calls as they are written down."""
+    calls = zip(prepared.steps, prepared.deadlines_s, strict=True)
+    return [Ordered(step.to, "0x" + step.data.hex(), deadline) for step, deadline in calls]
 
 
 def _read_plan(intent: Execution) -> Plan:

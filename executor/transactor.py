@@ -59,6 +59,7 @@ class Transactor:
         self._settings = settings
         self._fence = 0
         self._doubts = 0
+        self._vouched: dict[str, Call] = {}
 
     @classmethod
     async def open(
@@ -75,12 +76,24 @@ class Transactor:
         """Write an intent's calls down in their order, and what it is predicted to come to. The same again returns what
         became of them; others are a StoreError.
         """
+        steps = self.vouch(execution_id, calls)
+        return await self._store.plan_transactions(steps, amounts=amounts)
+
+    def vouch(self, execution_id: str, calls: Sequence[Ordered]) -> list[Call]:
+        """Let an intent's calls be signed, and return them. Without this none is, whatever the database holds: who can
+        write there cannot have the key sign what he likes.
+        """
         sender, chain_id = self._signer.address, self._chain_id
         steps = [
             Call(step_id(execution_id, number), chain_id, sender, call.to, call.data, call.deadline)
             for number, call in enumerate(calls)
         ]
-        return await self._store.plan_transactions(steps, amounts=amounts)
+        self._vouched |= {step.execution_id: step for step in steps}
+        return steps
+
+    def vouches_for(self, call: Call) -> bool:
+        """Whether a call may be signed."""
+        return self._vouched.get(call.execution_id) == call
 
     async def unfinished(self) -> list[Transaction]:
         """Return what has not ended, in the order in which it must be brought to its end."""
@@ -163,8 +176,12 @@ class Transactor:
         return await self._store.note_simulated(execution_id, block=found.block_number, gas_limit=limit)
 
     async def _sign(self, transaction: Transaction, purpose: Purpose) -> Transaction:
-        """Sign and store; nothing is sent yet. Where the operator forbids a dearer attempt, the last one stays."""
-        fees = await self._fees(transaction, purpose)
+        """Sign and store; nothing is sent yet. Where a dearer attempt is forbidden, the last one stays."""
+        is_allowed = purpose == "noop" or self.vouches_for(transaction.call)
+        if not is_allowed and not transaction.attempts:
+            why = "its call is not what the intent comes to"
+            return await self._store.finish_transaction(transaction.call.execution_id, "refused", why)
+        fees = await self._fees(transaction, purpose) if is_allowed else None
         if fees is None and transaction.attempts:
             last = transaction.attempts[-1]
             if last.purpose == purpose:

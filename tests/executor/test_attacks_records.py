@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 from support.anvil_pool import CHAIN_ID
-from support.executor_attacks import BUYS, DEAR, FEE, Losses, carry
+from support.executor_attacks import BUYS, DEAR, FEE, Losses, carry, push
 from support.executor_desk import WIDE, Office
 from support.vault_anvil import UNIT
+from support.vault_world import any_swap, opening
 
 from db import transactions
 from db.records import Execution
 from db.transaction import Halt
 from executor import service
 from executor.service import ExecutorService
+from executor.transactor import Transactor
+from executor.vault import VaultCall
+from executor.vault_abi import positions_hash, rebalance_data
 from protocol.errors import StoreError
 from simulator.plan import Desired, Plan, make_plan
 
@@ -56,6 +60,36 @@ async def test_a_plan_that_is_rewritten(losses: Losses, monkeypatch: pytest.Monk
         patch.setattr(service, "_read_plan", trusting)
         assert await losses(rewritten) >= FEE
     assert await losses(rewritten) == 0
+
+
+@pytest.mark.parametrize("is_restarted", [True, False])
+async def test_a_call_that_is_rewritten_before_it_is_signed(
+    losses: Losses, monkeypatch: pytest.MonkeyPatch, *, is_restarted: bool
+) -> None:
+    """Past all guards, in the row of the transaction: a swap at any price, which somebody then moves. The process that
+    wrote the row was killed in between, or is at work still.
+    """
+    statuses = []
+
+    async def rewritten(here: Office) -> None:
+        intent = await here.want(HONEST)
+        executor = here.service(await here.transactor())
+        assert await executor.work()
+        planned = await here.store.get_transaction(intent.execution_id)
+        assert planned is not None
+        swap, opens = any_swap(False, 500 * UNIT), (opening(240, 900, 1500 * UNIT, 0),)
+        call = VaultCall(bytes(32), planned.call.deadline, positions_hash([]), (), (), swap, opens)
+        data = "0x" + rebalance_data(call).hex()
+        write(here, "update executor_transactions set data = ? where execution_id = ?", data, intent.execution_id)
+        await push(here, 250)
+        await (here.service(await here.transactor()) if is_restarted else executor).drain()
+        statuses.append((await here.ended(intent)).status)
+
+    with monkeypatch.context() as patch:  # what may be signed has no argument to leave it out
+        patch.setattr(Transactor, "vouches_for", lambda *_: True)
+        assert await losses(rewritten) > 12 * UNIT + FEE
+    assert await losses(rewritten) == 0
+    assert statuses == ["reconciled", "refused"]
 
 
 async def test_another_plan_for_the_same_checkpoint(losses: Losses) -> None:

@@ -100,6 +100,7 @@ async def main(url: str, database: str, deadline: int, point: str, options: list
     transactor = await kind.open(store, chain, SIGNER, chain_id=CHAIN_ID, holder=f"{os.getpid()}", settings=SETTINGS)
     await transactor.submit(intent, [Ordered(COUNTER, "0x", deadline)] * steps)
     for transaction in await transactor.unfinished():
+        transactor._vouched[transaction.call.execution_id] = transaction.call  # here nobody else writes
         await transactor.run(transaction.call.execution_id, reconciled, now=lambda: int(time.time()), clock=RealClock())
     await store.close()
     await nodes.close()
