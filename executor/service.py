@@ -290,9 +290,11 @@ class ExecutorService:
         try:
             prepared = await self._prepare(intent, block=block)
         except ChainError as error:
+            if not error.retryable or transaction.nonce is not None:
+                return
             head = await (await self._reader(intent)).header(None)
-            if error.retryable and transaction.nonce is None and head.timestamp <= call.deadline:
-                raise
+            if head.timestamp <= call.deadline:
+                raise  # to be asked again
             return
         if isinstance(prepared, tuple):
             transactor.vouch(intent.execution_id, _ordered(prepared[1]))

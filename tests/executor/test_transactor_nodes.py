@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from support.counter_chain import CHAIN_ID, COUNTER, SIGNER, CounterChain, counter_chain
+from support.odd_node import OddNode
 
 from db.store import Store
 from db.transaction import Transaction
@@ -24,30 +25,6 @@ from simulator.chain.rpc import HttpRpc, Refused, Request, Rpc, Unreachable
 T = TypeVar("T")
 PATIENCE = Patience(confirmations=3, resubmit_s=8)
 ORACLE = "0x420000000000000000000000000000000000000f"
-
-
-@dataclass(slots=True)
-class OddNode:
-    """A node that answers some questions in its own way: a value, or an error to raise."""
-
-    inner: Rpc
-    own: dict[str, Callable[[tuple[Any, ...]], Any]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    async def ask(self, request: Request[T], *, deadline_s: float) -> T:
-        self.asked.append(request.method)
-        if request.method in self.own:
-            answer = self.own[request.method](request.params)
-            if isinstance(answer, Exception):
-                raise answer
-            return request.read(answer)
-        return await self.inner.ask(request, deadline_s=deadline_s)
-
-    async def ask_all(self, requests: Sequence[Request[T]], *, deadline_s: float) -> list[T]:
-        return [await self.ask(request, deadline_s=deadline_s) for request in requests]
-
-    async def close(self) -> None:
-        await self.inner.close()
 
 
 @dataclass(slots=True)
