@@ -54,21 +54,41 @@ static inline u128 u256_low(const u256 *a) { return make128(a->w[1], a->w[0]); }
 static inline u128 u256_high(const u256 *a) { return make128(a->w[3], a->w[2]); }
 static inline u256 u256_pair(u128 high, u128 low) { return (u256){{lo64(low), hi64(low), lo64(high), hi64(high)}}; }
 
-/* Halves of 128 bits: compilers turn their carries into add-with-carry. Both return the carry out. */
+/* Both return the carry out. No compiler makes a chain of add-with-carry out of C; by halves of 128 bits they come close. */
 static inline u64 u256_add(u256 *r, const u256 *a, const u256 *b) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    u64 w0 = a->w[0], w1 = a->w[1], w2 = a->w[2], w3 = a->w[3];
+    bool over;
+    __asm__("addq %5, %0\n\tadcq %6, %1\n\tadcq %7, %2\n\tadcq %8, %3"
+            : "+&r"(w0), "+&r"(w1), "+&r"(w2), "+&r"(w3), "=@ccc"(over)
+            : "rm"(b->w[0]), "rm"(b->w[1]), "rm"(b->w[2]), "rm"(b->w[3]));
+    *r = (u256){{w0, w1, w2, w3}};
+    return over;
+#else
     u128 low = u256_low(a) + u256_low(b), carry = low < u256_low(a);
     u128 high = u256_high(a) + u256_high(b), whole = high + carry;
     u64 over = (u64)(high < u256_high(a)) | (u64)(whole < high);
     *r = u256_pair(whole, low);
     return over;
+#endif
 }
 
 static inline u64 u256_sub(u256 *r, const u256 *a, const u256 *b) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    u64 w0 = a->w[0], w1 = a->w[1], w2 = a->w[2], w3 = a->w[3];
+    bool under;
+    __asm__("subq %5, %0\n\tsbbq %6, %1\n\tsbbq %7, %2\n\tsbbq %8, %3"
+            : "+&r"(w0), "+&r"(w1), "+&r"(w2), "+&r"(w3), "=@ccc"(under)
+            : "rm"(b->w[0]), "rm"(b->w[1]), "rm"(b->w[2]), "rm"(b->w[3]));
+    *r = (u256){{w0, w1, w2, w3}};
+    return under;
+#else
     u128 low = u256_low(a) - u256_low(b), borrow = u256_low(a) < u256_low(b);
     u128 high = u256_high(a) - u256_high(b), whole = high - borrow;
     u64 under = (u64)(u256_high(a) < u256_high(b)) | (u64)(high < borrow);
     *r = u256_pair(whole, low);
     return under;
+#endif
 }
 
 static inline bool u256_is_zero(const u256 *a) { return (a->w[0] | a->w[1] | a->w[2] | a->w[3]) == 0; }
