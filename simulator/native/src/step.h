@@ -227,10 +227,10 @@ static inline void product_of(u64 *product, u128 amount, u128 rest) {
 }
 
 /* token1 paid in; `amount` already without the fee. in = amount - floor(rest / 2**96). */
-static inline bool partial_in_rising(FastStep *s, u128 current, const Divisor *liquidity, u128 remaining, u128 amount) {
-    u64 q[4], product[4];
-    u128 rest = div_shifted(q, amount, 96, liquidity);
-    s->next = current + make128(q[1], q[0]);
+static inline bool partial_in_rising(FastStep *s, u128 current, const Reciprocal *liquidity, u128 remaining, u128 amount) {
+    u64 product[4];
+    u128 rest;
+    s->next = current + div_x96(&rest, amount, liquidity);
     s->fee = remaining - amount + (rest >> 96);
     s->paid = remaining;
     product_of(product, amount, rest);
@@ -238,11 +238,11 @@ static inline bool partial_in_rising(FastStep *s, u128 current, const Divisor *l
 }
 
 /* token1 asked for: the price falls by ceil(amount * 2**96 / liquidity), which pays out the amount or more: capped. */
-static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const Divisor *liquidity, u128 amount,
+static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const Reciprocal *liquidity, u128 amount,
                                        const Fees *fees) {
-    u64 q[4], product[4];
-    u128 in, rest = div_shifted(q, amount, 96, liquidity);
-    u128 distance = make128(q[1], q[0]) + (rest != 0);
+    u64 product[4];
+    u128 in, rest, distance = div_x96(&rest, amount, liquidity);
+    distance += rest != 0;
     s->next = current - distance;
     s->out = amount;
     mul_2x2(product, l, distance);
@@ -276,19 +276,19 @@ static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 am
 }
 
 /* A step that stops short of its target: it spends or pays out all that remains. `amount`: without the fee. */
-static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Divisor *liquidity_divisor, u128 remaining,
+static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Reciprocal *reciprocal, u128 remaining,
                                 u128 amount, bool exact_in, bool zero_for_one, const Fees *fees) {
     s->is_whole = false;
     if (exact_in)
         return zero_for_one ? partial_in_falling(s, current, liquidity, remaining, amount)
-                            : partial_in_rising(s, current, liquidity_divisor, remaining, amount);
-    return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fees)
+                            : partial_in_rising(s, current, reciprocal, remaining, amount);
+    return zero_for_one ? partial_out_falling(s, current, liquidity, reciprocal, amount, fees)
                         : partial_out_rising(s, current, liquidity, amount, fees);
 }
 
 /* remaining < 2**127, liquidity > 0, fee <= PIPS - 2**19. Returns false where a number does not fit: then
- * step_general serves. `liquidity_divisor` is made of `liquidity`; `is_reaching`: the target is known to be reached. */
-static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Divisor *liquidity_divisor,
+ * step_general serves. `reciprocal` is made of `liquidity`; `is_reaching`: the target is known to be reached. */
+static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Reciprocal *reciprocal,
                              u128 remaining, bool exact_in, bool zero_for_one, const Fees *fees, bool is_reaching) {
     u128 amount = remaining;
     if (is_reaching && exact_in) return whole_step(s, current, target, liquidity, fees);
@@ -299,6 +299,6 @@ static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquid
         /* amount + 1 = x exactly: `reaches` is >= and the contract's condition >. */
         if (exact_in || LIKELY(s->out <= remaining)) return true;
     }
-    return partial_step(s, current, liquidity, liquidity_divisor, remaining, amount, exact_in, zero_for_one, fees);
+    return partial_step(s, current, liquidity, reciprocal, remaining, amount, exact_in, zero_for_one, fees);
 }
 #endif

@@ -154,12 +154,12 @@ static ALWAYS_INLINE bool quick_step(Quick *k, const Run *r, Pool *p, const Boun
         k->price = target;
         return true;
     }
-    const Divisor *divisor = divisor_for(p, k->liquidity);
-    if (!step_fast(&s, k->price, target, k->liquidity, divisor, k->remaining, r->exact_in, r->zero_for_one, &p->fees,
+    const Reciprocal *reciprocal = reciprocal_for(p, k->liquidity);
+    if (!step_fast(&s, k->price, target, k->liquidity, reciprocal, k->remaining, r->exact_in, r->zero_for_one, &p->fees,
                    k->is_reaching) ||
         !quick_share(&share, s.fee, r->setting, p->policy.denominator))
         return false;
-    div_shifted(q, s.fee - share, 128, divisor);
+    div_x128(q, s.fee - share, reciprocal);
     if (!quick_spend(k, r->exact_in, s.paid, s.out, share, make128(q[1], q[0]), make128(q[3], q[2]))) return false;
     k->price = s.next;
     k->is_reaching = false;
@@ -284,12 +284,12 @@ static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exac
         *is_reaching = true;
         return false;
     }
-    const Divisor *divisor = divisor_for(p, p->liquidity);
-    if (!partial_step(&s, current, p->liquidity, divisor, remaining, amount, exact_in, zero_for_one, &p->fees) ||
+    const Reciprocal *reciprocal = reciprocal_for(p, p->liquidity);
+    if (!partial_step(&s, current, p->liquidity, reciprocal, remaining, amount, exact_in, zero_for_one, &p->fees) ||
         UNLIKELY(s.next == price_low(target)))
         return false;
     if (!quick_share(&o->protocol_fee, s.fee, setting_for(p, zero_for_one), p->policy.denominator)) return false;
-    div_shifted(q, s.fee - o->protocol_fee, 128, divisor);
+    div_x128(q, s.fee - o->protocol_fee, reciprocal);
     u256 growth = {{q[0], q[1], q[2], q[3]}}, paid = u256_of(s.paid), out = u256_of(s.out);
     u256_add(&o->growth, &p->growth[!zero_for_one], &growth);
     o->amount[!zero_for_one] = paid;
