@@ -172,10 +172,10 @@ static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liqui
 /* Whether amount * x >= liquidity * y (x, y: the prices' part), exactly; doubles decide unless they are too close. */
 bool reaches_exactly(u128 amount, u128 liquidity, u128 current, u128 target, bool is_token0);
 
-static inline bool reaches(u128 amount, u128 liquidity, u128 current, u128 target, bool is_token0) {
+static inline bool reaches(u128 amount, const Reciprocal *liquidity, u128 current, u128 target, bool is_token0) {
     static const double Q96 = 79228162514264337593543950336.0;
     u128 distance = current > target ? current - target : target - current;
-    double has = double128(amount), needs = double128(liquidity) * double128(distance);
+    double has = double128(amount), needs = liquidity->about * double128(distance);
     if (is_token0) {
         has *= double128(current) * double128(target);
         needs *= Q96;
@@ -184,7 +184,7 @@ static inline bool reaches(u128 amount, u128 liquidity, u128 current, u128 targe
     }
     if (has < needs * (1 - 1e-12)) return false;
     if (has > needs * (1 + 1e-12)) return true;
-    return reaches_exactly(amount, liquidity, current, target, is_token0);
+    return reaches_exactly(amount, liquidity->value, current, target, is_token0);
 }
 
 /* token0 paid in; `amount` already without the fee. in = amount - floor(rest / (current * next)). */
@@ -294,7 +294,7 @@ static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquid
     if (is_reaching && exact_in) return whole_step(s, current, target, liquidity, fees);
     if (exact_in && !without_fee(&amount, remaining, fees)) return false;
     /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
-    if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {
+    if (reaches(exact_in ? amount : amount + 1, reciprocal, current, target, zero_for_one == exact_in)) {
         if (!whole_step(s, current, target, liquidity, fees)) return false;
         /* amount + 1 = x exactly: `reaches` is >= and the contract's condition >. */
         if (exact_in || LIKELY(s->out <= remaining)) return true;

@@ -280,11 +280,11 @@ static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exac
     if (target->w[2] != 0) return false;
     u128 remaining = u256_low(specified), amount = remaining, current = price_low(&p->price);
     if (exact_in && !without_fee(&amount, remaining, &p->fees)) return false;
-    if (reaches(exact_in ? amount : amount + 1, p->liquidity, current, price_low(target), zero_for_one == exact_in)) {
+    const Reciprocal *reciprocal = reciprocal_for(p, p->liquidity);
+    if (reaches(exact_in ? amount : amount + 1, reciprocal, current, price_low(target), zero_for_one == exact_in)) {
         *is_reaching = true;
         return false;
     }
-    const Reciprocal *reciprocal = reciprocal_for(p, p->liquidity);
     if (!partial_step(&s, current, p->liquidity, reciprocal, remaining, amount, exact_in, zero_for_one, &p->fees) ||
         UNLIKELY(s.next == price_low(target)))
         return false;

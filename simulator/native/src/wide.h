@@ -28,6 +28,7 @@ static inline u128 make128(u64 hi, u64 lo) { return (u128)hi << 64 | lo; }
 
 /* By parts below 2**63, since the signed conversion is the one every processor has. */
 static inline double double128(u128 x) {
+    if (LIKELY(x >> 63 == 0)) return (double)(int64_t)lo64(x);
     double low = (double)(int64_t)(lo64(x) & INT64_MAX), middle = (double)(int64_t)((u64)(x >> 63) & INT64_MAX);
     double sum = middle * 0x1p63 + low;
     if (UNLIKELY(hi64(x) >> 62 != 0)) sum += (double)(int64_t)(hi64(x) >> 62) * 0x1p126;
@@ -230,11 +231,12 @@ static inline void shift_left(u64 *x, int n, int bits) {
 
 /* --- By a divisor that serves many times -------------------------------------------------------------------------------- */
 
-/* A divisor with floor((2**192 - 1) / d), least limb first. */
+/* A divisor with floor((2**192 - 1) / d), least limb first, and about as a double. */
 typedef struct {
     Divisor divisor;
     u128 value;
     u64 inverse[3];
+    double about;
 } Reciprocal;
 
 /* d > 0. By v = floor((2**192 - 1) / d'), d' = d << shift, and what is left of it, r: the result is
@@ -248,8 +250,8 @@ static inline Reciprocal reciprocal_of(u128 d) {
     u128 rest = left >> 1 >> (63 - bits);
     u64 lower = div_3by2(&rest, lo64(left) << bits, by.d1, by.d0, by.inverse);
     u128 second = (u128)upper << bits | lower;
-    if (by.shift < 64) return (Reciprocal){by, d, {lo64(low | second), hi64(low | second), 0}};
-    return (Reciprocal){by, d, {lo64(second), lo64(low) | hi64(second), hi64(low)}};
+    if (by.shift < 64) return (Reciprocal){by, d, {lo64(low | second), hi64(low | second), 0}, double128(d)};
+    return (Reciprocal){by, d, {lo64(second), lo64(low) | hi64(second), hi64(low)}, double128(d)};
 }
 
 /* x (4 limbs) = a * inverse. For a below 2**64, x / 2**192 is not above a / d and less than a / 2**192 below it. */
