@@ -42,11 +42,12 @@ typedef struct {
     u256 balance[2]; /* two's complement where they are not known */
     bool knows_balances;
     Table table;
-    /* Remembered results, no state: the last word (its first tick), cell, fees, reciprocal and two edges of words. */
+    /* Remembered results, no state: the last word (its first tick), cell, fees, reciprocals and two edges of words. */
     int32_t word;
     Cell cell;
     Fees fees;
-    Reciprocal reciprocal; /* of a liquidity; of 0: nothing yet */
+    Reciprocal reciprocals[2]; /* of the last two liquidities; of 0: nothing yet */
+    bool is_second;            /* the last one is the second */
     Edge edges[2];
 } Pool;
 

@@ -22,8 +22,11 @@ static inline bool is_initialized(const Pool *p) { return (p->price.w[0] | p->pr
 /* Of a liquidity, or of 1. */
 static inline const Reciprocal *reciprocal_for(Pool *p, u128 liquidity) {
     if (liquidity == 0) liquidity = 1;
-    if (p->reciprocal.value != liquidity) p->reciprocal = reciprocal_of(liquidity);
-    return &p->reciprocal;
+    if (p->reciprocals[p->is_second].value != liquidity) {
+        p->is_second = !p->is_second; /* a swap that crosses comes back to the first one for the oracle */
+        if (p->reciprocals[p->is_second].value != liquidity) p->reciprocals[p->is_second] = reciprocal_of(liquidity);
+    }
+    return &p->reciprocals[p->is_second];
 }
 
 /* What an observation made now would hold; `*is_new` unless one was made in this block already. */
