@@ -24,6 +24,9 @@ Ring *ring_new(uint32_t count); /* NULL for want of memory; zeroed */
 Ring *ring_share(Ring *ring);
 void ring_release(Ring *ring);
 size_t ring_bytes(const Ring *ring);
+static inline bool ring_is_own(const Ring *ring) {
+    return atomic_load_explicit(&ring->users, memory_order_acquire) == 1;
+}
 /* Replace *ring by a private one of at least this many slots; the new ones hold `fresh`. */
 bool ring_own(Ring **ring, uint32_t count, const Observation *fresh);
 

@@ -377,7 +377,7 @@ Status pool_swap(Pool *p, Outcome *o, Scratch *scratch, bool zero_for_one, const
     }
     if (o->tick != p->tick) {
         bool is_new;
-        if (!ring_own(&p->ring, 0, NULL)) return NO_MEMORY; /* without new slots */
+        if (!ring_is_own(p->ring) && !ring_own(&p->ring, 0, NULL)) return NO_MEMORY; /* without new slots */
         Observation now = observation_now(p, &is_new);
         for (int32_t i = 0; i < o->crossed; i++)
             turn(table_at(&p->table, first + way * i), p, &scratch->growths[i], &now, zero_for_one);
