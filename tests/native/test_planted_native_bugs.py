@@ -41,12 +41,12 @@ class Bug(NamedTuple):
 BUGS = {
     "a short step forgets what rounding leaves over": Bug("step.h", "s->fee += surplus;", ""),
     "a rising step forgets what rounding leaves over": Bug("step.h", "amount + (rest >> 96)", "amount"),
-    "an output moves the price too little": Bug("step.h", "make128(q[1], q[0]) + (rest != 0)", "make128(q[1], q[0])"),
+    "an output moves the price too little": Bug("step.h", "distance += rest != 0;", ""),
     "a whole step counts as reached when it is one unit short": Bug(
         "step.h", "if (exact_in || LIKELY(s->out <= remaining)) return true;", "return true;"
     ),
     "doubles decide what is too close for them": Bug(
-        "step.h", "return reaches_exactly(amount, liquidity, current, target, is_token0);", "return true;"
+        "step.h", "return reaches_exactly(amount, liquidity->value, current, target, is_token0);", "return true;"
     ),
     "token0 is not rounded up": Bug("step.h", "*amount += round_up && ", "*amount += 0 && "),
     "a fee is not rounded up": Bug("step.h", "+ (round_up && rem != 0);", ";"),
@@ -62,10 +62,12 @@ BUGS = {
     ),
     "the boundaries below are those of another word": Bug("boundary.h", "larger(below.tick, start)", "below.tick"),
     "the boundaries above are those of another word": Bug("boundary.h", "smaller(above.tick, end)", "above.tick"),
-    "a divisor outlives its liquidity": Bug(
-        "state.h", "p->divisor_liquidity != liquidity ||", "!p->divisor_liquidity ||"
+    "a reciprocal outlives its liquidity": Bug(
+        "state.h",
+        "if (p->reciprocals[p->is_second].value != liquidity) p->rec",
+        "if (p->reciprocals[p->is_second].value == 0) p->rec",
     ),
-    "the protocol's share stays in the growth": Bug("swap.c", "div_shifted(q, s.fee - share,", "div_shifted(q, s.fee,"),
+    "the protocol's share stays in the growth": Bug("swap.c", "div_x128(q, s.fee - share,", "div_x128(q, s.fee,"),
     "an unmoved tick is recomputed": Bug("swap.c", "s.next == current ? p->tick :", ""),
     "a crossing takes the growth of the swap's end": Bug("swap.c", "&scratch->growths[i], &now", "&o->growth, &now"),
     "the oracle is written a second time": Bug("swap.c", "if (is_new) write", "write"),
