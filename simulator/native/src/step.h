@@ -201,11 +201,12 @@ static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity,
     d[2] = hi64(middle);
     d[3] = m[3] + (u64)(liquidity >> 96) + (middle < liquidity << 32);
     if (!div_6by4(&distance, &rest, &shift, n, d)) return false;
-    shift_right(rest.w, shift);
     s->next = current - distance;
-    mul_2x2(step.w, current, s->next);
     s->fee = remaining - amount;
-    if (UNLIKELY(!u256_lt(&rest, &step))) {
+    /* Mostly the product of the prices is above the divisor, and so above what is left. */
+    if (UNLIKELY(make128(d[3], d[2]) >= (u128)hi64(current) * hi64(s->next))) {
+        shift_right(rest.w, shift);
+        mul_2x2(step.w, current, s->next);
         memcpy(n, rest.w, sizeof rest.w);
         n[4] = n[5] = 0;
         if (!div_6by4(&surplus, &rest, &shift, n, step.w)) return false;
