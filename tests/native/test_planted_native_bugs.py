@@ -97,8 +97,9 @@ BUGS = {
     "the oracle sums a tick too much": Bug("oracle.h", "(int64_t)tick * (int64_t)delta", "(int64_t)(tick + 1) * delta"),
     "a tick may hold too much": Bug("pool.c", "(u128)(2 * most + 1)", "(u128)(2 * most)"),
     "the general step is not capped": Bug("step.c", "if (u256_lt(amount, &s->out)) s->out = *amount;", ""),
-    "a fee of one limb is never rounded up": Bug("step.h", " + (round_up && rest * n != part)", ""),
-    "an amount of one limb keeps its fee's remainder": Bug("step.h", "(a - q * n) * factor", "(a - q * n)"),
+    "a fee of one limb is never rounded up": Bug("step.h", " + (left != 0);", ";"),
+    "a fee of one limb lacks what its product lacks": Bug("step.h", " + (left > rest)", ""),
+    "an amount of one limb keeps its fee's remainder": Bug("step.h", "q * PIPS) * factor / PIPS", "q * PIPS)"),
     "amounts at wide prices are computed in two limbs": Bug(
         "step.c", "if (high->w[2] != 0 || a == 0) return false;", "if (a == 0) return false;"
     ),

@@ -87,24 +87,16 @@ static inline u64 div_small(u64 *rem, u64 u0, const SmallDivisor *by) {
 typedef struct {
     uint32_t fee_pips;
     SmallDivisor pips, rest; /* PIPS and PIPS - fee_pips */
+    u64 share;               /* floor(2**64 * fee_pips / (PIPS - fee_pips)) */
 } Fees;
 
 static inline Fees fees_of(uint32_t fee_pips) {
-    return (Fees){fee_pips, small_divisor_of(PIPS), small_divisor_of(PIPS - fee_pips)};
-}
-
-/* a * factor / n for factor, n <= 2**20, by (q * n + r) * factor / n = q * factor + r * factor / n. */
-static inline u128 scale_limb(u64 a, u64 factor, u64 n, bool round_up) {
-    u64 q = a / n, part = (a - q * n) * factor, rest = part / n;
-    return (u128)q * factor + rest + (round_up && rest * n != part);
+    u64 unused, share = div_2by1(fee_pips, 0, PIPS - fee_pips, &unused);
+    return (Fees){fee_pips, small_divisor_of(PIPS), small_divisor_of(PIPS - fee_pips), share};
 }
 
 /* a * factor / divisor for a < 2**127, factor <= 10**6; false if not below 2**127. */
 static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor *by, bool round_up) {
-    if (LIKELY(hi64(a) == 0)) {
-        *quotient = scale_limb(lo64(a), factor, by->d >> PIPS_SHIFT, round_up);
-        return true;
-    }
     u128 p0 = (u128)lo64(a) * factor, p1 = (u128)hi64(a) * factor + hi64(p0);
     u64 x0 = lo64(p0), x1 = lo64(p1), rem = hi64(p1) << PIPS_SHIFT | x1 >> (64 - PIPS_SHIFT);
     if (rem >= by->d) return false;
@@ -116,11 +108,21 @@ static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor 
 
 /* What is left of an amount without its fee. */
 static inline bool without_fee(u128 *rest, u128 amount, const Fees *fees) {
-    if (LIKELY(hi64(amount) == 0)) {
-        *rest = scale_limb(lo64(amount), PIPS - fees->fee_pips, PIPS, false); /* by a divisor that the compiler knows */
-        return true;
-    }
-    return scale(rest, amount, PIPS - fees->fee_pips, &fees->pips, false);
+    u64 factor = PIPS - fees->fee_pips;
+    if (UNLIKELY(hi64(amount) != 0)) return scale(rest, amount, factor, &fees->pips, false);
+    /* (q * PIPS + r) * factor / PIPS = q * factor + r * factor / PIPS: divisions by what the compiler knows */
+    u64 q = lo64(amount) / PIPS;
+    *rest = (u128)q * factor + (lo64(amount) - q * PIPS) * factor / PIPS;
+    return true;
+}
+
+/* The fee on top of an amount in, rounded up. Of one limb it is a product that lacks less than 1, as the rest tells. */
+static inline bool fee_on(u128 *fee, u128 in, const Fees *fees) {
+    if (UNLIKELY(hi64(in) != 0)) return scale(fee, in, fees->fee_pips, &fees->rest, true);
+    u64 rest = PIPS - fees->fee_pips, q = hi64((u128)lo64(in) * fees->share);
+    u64 left = lo64(in) * fees->fee_pips - q * rest;
+    *fee = (u128)q + (left > rest) + (left != 0);
+    return true;
 }
 
 static inline void shift_left_96(u64 *r6, const u64 *a4) {
@@ -162,7 +164,7 @@ static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liqui
     if (!token0_between(&amount0, product, current, target, falls)) return false;
     in = falls ? amount0 : amount1;
     s->out = falls ? amount1 : amount0;
-    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
+    if (!fee_on(&s->fee, in, fees)) return false;
     s->paid = in + s->fee;
     s->next = target;
     s->is_whole = true;
@@ -248,7 +250,7 @@ static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const 
     s->out = amount;
     mul_2x2(product, l, distance);
     if (!token0_between(&in, product, current, s->next, true)) return false;
-    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
+    if (!fee_on(&s->fee, in, fees)) return false;
     s->paid = in + s->fee;
     return true;
 }
@@ -271,7 +273,7 @@ static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 am
     s->out = amount;
     mul_2x2(product, l, distance);
     if (!shift_right_96(&in, product, true)) return false;
-    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
+    if (!fee_on(&s->fee, in, fees)) return false;
     s->paid = in + s->fee;
     return true;
 }

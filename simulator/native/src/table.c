@@ -91,7 +91,7 @@ int32_t table_floor(const Table *t, int32_t tick) {
 bool table_own_chunk(Table *t, uint32_t index) {
     Chunk *shared = t->chunks[index], *own;
     if (atomic_load_explicit(&shared->users, memory_order_acquire) == 1) return true;
-    own = aligned_chunk();
+    own = malloc(sizeof *own);
     if (own == NULL) return false;
     memcpy(own->ticks, shared->ticks, sizeof own->ticks);
     atomic_init(&own->users, 1);
