@@ -7,9 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from executor.vault import VaultLimits
+from executor.vault import VaultLimits, limit_words
+from executor.vault_abi import LIMITS
 from protocol.errors import ConfigError
-from simulator.chain.abi import address_of, call_data, keccak256, read_words, words
+from simulator.chain.abi import address_of, call_data, keccak256, read_words, selector, words
 from simulator.chain.blocks import Header
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.rpc import BadAnswer, Refused, Request
@@ -91,6 +92,22 @@ async def read_facts(endpoints: Endpoints, header: Header, vault: str, *, deadli
         return _facts(vault.lower(), answers)
     except (Refused, BadAnswer, IndexError, TypeError) as error:
         raise ConfigError(f"{vault} is no vault of ours {chain}; it is another contract") from error
+
+
+async def require_sound(endpoints: Endpoints, header: Header, facts: VaultFacts, *, deadline_s: float) -> None:
+    """Raise ConfigError where a vault is in a state in which its owner should give it nothing. Code says nothing of how
+    a contract was made: with ours, another's constructor can leave an heir, or limits that limit nothing.
+    """
+    if int(facts.proposed_owner, 16):
+        raise ConfigError(f"{facts.proposed_owner} may take {facts.address} over at any moment; give it no tokens")
+    limits = selector(f"set_limits({LIMITS})") + words(*limit_words(facts.limits))
+    call = {"from": facts.owner, "to": facts.address, "data": "0x" + limits.hex()}
+    request = Request("eth_call", (call, header.pin()), lambda _: None, is_decisive=True)
+    try:
+        await endpoints.ask(request, deadline_s=deadline_s)
+    except Refused as refusal:
+        why = f"the limits of {facts.address} are not what our contract allows"
+        raise ConfigError(f"{why}: {refusal.message}; give it no tokens") from refusal
 
 
 def _facts(vault: str, answers: list[list[int]]) -> VaultFacts:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
 from support.vault_anvil import GUARDIAN, KEEPER, OWNER, UNIT
-from support.vault_world import opening
+from support.vault_world import LOOSE, Patch, opening, patched_vault
 
-from executor.vault_abi import rebalance_data
+from executor.vault_abi import deployment_arguments, rebalance_data
 from simulator.chain.abi import address_of, call_data
 from simulator.chain.artifacts import FACTORY
 from tideline.cli import run
+from tideline.commands import vault as vault_command
 
 # Anvil's second and fourth account, which everybody knows.
 OWNER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
@@ -157,6 +158,8 @@ async def test_a_vault_is_made_and_filled(here: Office, shell: Shell) -> None:
     other = await chain._deploy(FACTORY.creation_code)
     assert "did not make pool" in await shell(*deploy, "--factory", other, "--key", "env:OWNER", code=2)
     said = await shell.live(*deploy, "--factory", factory)
+    elsewhere = ("deposit", here.made.vault, "--amount0", "1", "--factory", other, "--key", "env:OWNER")
+    assert "did not make pool" in await shell(*elsewhere, code=2)
     vault = next(line for line in said.splitlines() if line.startswith("made")).split()[1]
     here.made.vault = vault
     found = await shell.status()
@@ -189,6 +192,52 @@ async def test_tokens_are_not_put_into_a_look_alike(here: Office, shell: Shell) 
     assert "give it no tokens" in await shell(*deposit, code=2)
     assert (await shell.status())["has_our_code"] is False
     assert "another version, or a trap" in await shell("status", vault)
+
+
+_BEFORE = "    self.owner = owner\n    self.guardian"
+_CHECKED = "    self._check_bounds(limits, convert(tick_spacing, int256))\n    self.limits = limits\n"
+HEIR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"  # anvil's first account
+MADE_WITH_AN_HEIR = ("vault_roles.vy", _BEFORE, f"    self.proposed_owner = {HEIR}\n{_BEFORE}")
+MADE_WITHOUT_LIMITS = (
+    "vault_limits.vy",
+    _CHECKED,
+    "    self.limits = limits\n    self.limits.max_loss_ppm = 1_000_000\n",
+)
+
+
+async def sounds(*_: object, **__: object) -> None:
+    """Find nothing."""
+
+
+async def test_tokens_are_not_put_into_a_vault_that_somebody_else_has_made(
+    here: Office, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is ours to the byte. Its constructor was another, and left somebody who may take it over, or a limit
+    that limits nothing (`test_limits_that_limit_nothing` of the vault shows what that costs).
+    """
+    made, chain = here.made, here.made.chain
+    token0 = address_of((await chain.call(chain.pool, "token0()"))[0])
+    await chain.send(token0, call_data("transfer(address,uint256)", int(OWNER, 16), 10 * UNIT))
+    await chain.mine()
+
+    async def deposit(patch: Patch, code: int) -> str:
+        forged = patched_vault(patch) + deployment_arguments(chain.pool, OWNER, GUARDIAN, LOOSE)
+        made.vault = (await made.send(OWNER, None, "0x" + forged.hex()))["contractAddress"]
+        assert (await shell.status())["has_our_code"] is True
+        words = ("deposit", made.vault, "--amount0", str(5 * UNIT), "--factory", chain.factory)
+        return await shell.live(*words, code=code)
+
+    with monkeypatch.context() as patch:  # what is asked beforehand has no argument to leave it out
+        patch.setattr(vault_command, "require_sound", sounds)
+        await deposit(MADE_WITH_AN_HEIR, 0)
+        before = await purse(here, HEIR)
+        for verb in ("accept_ownership()", "withdraw_all()"):
+            await made.cost(HEIR, call_data(verb))
+        assert (await purse(here, HEIR))[0] - before[0] == 5 * UNIT
+    owned = await purse(here)
+    assert "may take" in await deposit(MADE_WITH_AN_HEIR, 2)
+    assert "max_loss_ppm" in await deposit(MADE_WITHOUT_LIMITS, 2)
+    assert await purse(here) == owned
 
 
 async def test_a_safe_is_shown_the_call_that_it_is_to_make(here: Office, shell: Shell) -> None:

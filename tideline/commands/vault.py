@@ -14,7 +14,7 @@ from executor.errands import Errand
 from executor.pool_trust import examine_pool, require_factory
 from executor.reading import VaultReader
 from executor.vault import VaultLimits
-from executor.vault_facts import VaultFacts, is_our_code, read_code, read_facts
+from executor.vault_facts import VaultFacts, is_our_code, read_code, read_facts, require_sound
 from protocol.errors import ConfigError
 from simulator.chain.market import read_info
 from simulator.chain.rpc import Refused
@@ -196,6 +196,7 @@ def deposit_command(context: click.Context, /, **options: Any) -> None:
         code = await read_code(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
         if not is_our_code(code, info):
             raise ConfigError(f"the code at {facts.address} is not our vault's as built here; give it no tokens")
+        await require_sound(scene.endpoints, scene.header, facts, deadline_s=DEADLINE_S)
         pair = (int(actor.address, 16), int(facts.address, 16))
         tokens = (facts.token0, facts.token1)
         [allowed0], [allowed1] = [await scene.words(t, "allowance(address,address)", *pair) for t in tokens]
