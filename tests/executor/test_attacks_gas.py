@@ -26,12 +26,14 @@ from db.transaction import Transaction
 from executor.chain import TransactionChain
 from executor.fees import FeePolicy
 from executor.keys import load_signer
-from executor.steps import Patience
+from executor.standing import standing_of
+from executor.steps import Patience, Sign, Step, Wait, next_step
 from executor.transactor import Ordered, Settings, Transactor
 from protocol.errors import ChainError, ConfigError, StoreError
 from simulator.chain.endpoints import Endpoints
-from simulator.chain.rpc import HttpRpc, Unreachable
+from simulator.chain.rpc import HttpRpc, Refused, Unreachable
 from simulator.plan import Desired
+from simulator.portfolio import Range
 
 GWEI = 10**9
 WISH = (Desired(WIDE, 300 * UNIT, 300 * UNIT), Desired(NARROW, 100 * UNIT, 100 * UNIT))
@@ -48,9 +50,9 @@ async def balance(here: Office) -> int:
     return int(await here.made.chain.ask("eth_getBalance", KEEPER.address, "latest"), 16)
 
 
-async def spent(url: str, base_fee_wei: int, fees: FeePolicy, *, fee_receiver: str | None = None) -> int:
+async def spent(url: str, base_fee_wei: int, fees: FeePolicy) -> int:
     """Return what the key pays for a plan when the base fee has just jumped."""
-    async with office(url, fee_receiver=fee_receiver) as here:
+    async with office(url) as here:
         transactor = await here.transactor()
         transactor._settings = replace(transactor._settings, fees=fees)
         await here.want(*WISH)
@@ -106,6 +108,20 @@ async def test_plans_without_a_rest(tmp_path: Path) -> None:
     assert await pays("a", 0) > 2 * await pays("b", 120)
 
 
+async def test_a_plan_of_many_positions(tmp_path: Path) -> None:
+    """Opening them is paid by the keeper now, closing them by him or the owner."""
+
+    async def pays(name: str, most: int) -> int:
+        async with office(f"sqlite:///{tmp_path}/{name}.sqlite3") as here:
+            before = await balance(here)
+            await here.want(*(Desired(Range(60 * n, 60 * n + 600), UNIT, 0) for n in range(1, 21)))
+            await carry(here, bounds=replace(here.bounds, plan=replace(here.bounds.plan, max_positions=most)))
+            return before - await balance(here)
+
+    assert await pays("a", 50) > 4_000_000 * GWEI
+    assert await pays("b", 10) == 0
+
+
 async def test_a_call_that_is_held_back(losses: Losses) -> None:
     """Whoever orders the blocks keeps it for an hour, and includes it where it is worst within its bounds."""
 
@@ -123,6 +139,37 @@ async def test_a_call_that_is_held_back(losses: Losses) -> None:
 
     assert await losses(lambda here: held(here, 10**6)) > FEE + UNIT // 2
     assert await losses(lambda here: held(here, 120)) == 0
+
+
+async def test_a_call_that_is_held_back_from_a_vault_without_deadlines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SN98's contract takes a call at any time: only the key can spend its nonce on nothing."""
+
+    async def opened_late(name: str) -> int:
+        async with office(f"sqlite:///{tmp_path}/{name}.sqlite3", fee_receiver="0x" + "fe" * 20) as here:
+            chain, intent, transactor = here.made.chain, await here.want(WISH[0]), await here.transactor()
+            executor = here.service(transactor)
+            assert await executor.work()
+            while not (found := await transactor.step(intent.execution_id, executor._check, now=NOW)).attempts:
+                pass
+            await here.pass_time()
+            for _ in range(2):  # sign, send
+                await transactor.step(intent.execution_id, executor._check, now=NOW)
+            await chain.mine()
+            with contextlib.suppress(Refused):  # "nonce too low"
+                await chain.ask("eth_sendRawTransaction", found.attempts[0].signed_bytes)
+            await chain.mine()
+            return sum(liquidity for _, liquidity in standing_of(await here.fork()).positions)
+
+    def waits(*arguments: Any, **named: Any) -> Step:
+        step = next_step(*arguments, **named)
+        return Wait() if step == Sign("noop") else step
+
+    with monkeypatch.context() as patch:  # a line of a pure function, without an argument to leave it out
+        patch.setattr("executor.transactor.next_step", waits)
+        assert await opened_late("a") > UNIT
+    assert await opened_late("b") == 0
 
 
 async def test_two_calls_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,15 @@ async def test_a_decision_that_is_too_old(losses: Losses) -> None:
     assert await losses(lambda here: late(here, 30), fair_tick=180) == 0
 
 
+async def test_a_plan_that_swaps_nearly_everything(losses: Losses) -> None:
+    async def buys(here: Office, most: int) -> None:
+        await here.want(Desired(DEAR, 1950 * UNIT, 0))
+        await carry(here, bounds=replace(here.bounds, plan=replace(here.bounds.plan, max_swap_ppm=most)))
+
+    assert await losses(lambda here: buys(here, 10**6)) > 14 * UNIT // 5  # 0.3 % of 950
+    assert await losses(lambda here: buys(here, 400_000)) == 0
+
+
 async def churn(here: Office, **live: Any) -> None:
     """Swap most of the vault to and fro; each plan alone is within every bound."""
     for turn in range(6):
