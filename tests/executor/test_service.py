@@ -282,5 +282,25 @@ async def test_state_that_no_node_has_any_more_is_not_waited_for(here: Office) -
     assert (await here.made.chain.head()).number == amounts["realised_block"] + 100
 
 
+async def test_a_call_of_another_process_is_signed_only_if_it_can_be_made_again(here: Office) -> None:
+    """Where the state of its block is gone it is asked for until the deadline; other options make another call."""
+
+    async def connect(pool: str, vault: str) -> VaultReader:
+        return of_kind(ForgetfulReader, here, await here.connect(pool, vault))
+
+    lost, other = await here.want(*WISH), await here.want(*WISH)
+    assert await here.service(await here.transactor()).work()
+    await here.made.chain.mine()
+    again = here.service(await here.transactor(), connect=connect)
+    with pytest.raises(ChainError, match="missing trie node"):
+        await again.work()
+    await here.pass_time(121)
+    assert await again.work() and (await here.ended(lost)).status == "expired"
+    assert await here.service(await here.transactor()).work()
+    changed = here.service(await here.transactor(), bounds=replace(here.bounds, slack_ticks=31))
+    assert await changed.work() and (await here.ended(other)).status == "refused"
+    assert await here.rebalances() == 0
+
+
 def test_the_keeper_is_the_vaults() -> None:
     assert KEEPER.address.lower() == "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"

@@ -10,9 +10,10 @@ from support.vault_anvil import GUARDIAN, KEEPER, OWNER, anvil_vault, ladder, me
 
 from executor.vault import vault_code
 from executor.vault_abi import rebalance_data
-from executor.vault_facts import CODE_HASH
-from simulator.chain.abi import call_data, keccak256
+from executor.vault_facts import CODE_HASH, is_our_code
+from simulator.chain.abi import call_data, keccak256, words
 from simulator.chain.rpc import Refused
+from simulator.market import MarketInfo, Token
 
 GUIDE = Path(__file__).parents[2] / "docs" / "vault.md"
 MOST_CODE, MOST_GAS = 24_576, 2**24  # of a contract, of a transaction
@@ -31,6 +32,11 @@ def test_the_code_fits() -> None:
     code = vault_code().runtime_code
     assert len(code) < MOST_CODE and f"{len(code):,} bytes" in _guide()
     assert keccak256(code).hex() == CODE_HASH
+    token0, token1 = Token("0x" + "01" * 20, "A", 18), Token("0x" + "02" * 20, "B", 18)
+    info = MarketInfo(1, "0x" + "03" * 20, token0, token1, fee_pips=500, tick_spacing=10, block_time_s=12)
+    whole = code + words(10, *(int(byte * 20, 16) for byte in ("03", "01", "02")))
+    assert is_our_code(whole, info) and not is_our_code(whole[:-1] + b"\3", info)
+    assert not is_our_code(whole[1:], info) and not is_our_code(code, info) and not is_our_code(b"", info)
 
 
 async def test_refusals_are_told_before_and_cost_nothing_else() -> None:
