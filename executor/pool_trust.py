@@ -50,15 +50,8 @@ async def examine_pool(
 async def require_factory(
     endpoints: Endpoints, header: Header, info: MarketInfo, *, factory: str | None, deadline_s: float
 ) -> str:
-    """Return the factory that made a pool, by its own word. Raises ConfigError unless that is the expected one.
-
-    `factory` is the one that somebody trusts; None means Uniswap's own, where it is known for the chain.
-    """
-    trusted = factory or FACTORIES.get(endpoints.chain_id)
-    if trusted is None:
-        raise ConfigError(
-            f"no factory is known on chain {endpoints.chain_id}; name the one you trust: --factory ADDRESS"
-        )
+    """Return the factory that made a pool, by its own word. Raises ConfigError unless that is the trusted one."""
+    trusted = trusted_factory(endpoints.chain_id, factory)
     tokens = (int(info.token0.address, 16), int(info.token1.address, 16))
     lookup = call_data("getPool(address,address,uint24)", *tokens, info.fee_pips)
     try:
@@ -67,6 +60,14 @@ async def require_factory(
         raise ConfigError(f"{trusted} is no factory of Uniswap V3 on chain {endpoints.chain_id}") from error
     if known != info.pair_address:
         raise ConfigError(f"factory {trusted} did not make pool {info.pair_address}; do not trust it with tokens")
+    return trusted
+
+
+def trusted_factory(chain_id: int, factory: str | None) -> str:
+    """Return the factory that somebody trusts; None means Uniswap's own. Raises ConfigError where that is not known."""
+    trusted = factory or FACTORIES.get(chain_id)
+    if trusted is None:
+        raise ConfigError(f"no factory is known on chain {chain_id}; name the one you trust: --factory ADDRESS")
     return trusted.lower()
 
 

@@ -123,6 +123,7 @@ class Transactor:
                 after = before
             tell(after)
             if _has_ended(after):
+                self._vouched.pop(execution_id, None)
                 return after
             if after == before:
                 await clock.sleep(self._settings.poll_s)

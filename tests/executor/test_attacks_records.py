@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.anvil_pool import CHAIN_ID
 from support.executor_attacks import BUYS, DEAR, FEE, Losses, carry, push
-from support.executor_desk import WIDE, Office
+from support.executor_desk import NOW, WIDE, Office
 from support.vault_anvil import UNIT
 from support.vault_world import any_swap, opening
 
@@ -62,26 +62,31 @@ async def test_a_plan_that_is_rewritten(losses: Losses, monkeypatch: pytest.Monk
     assert await losses(rewritten) == 0
 
 
+async def rewrite_call(here: Office, intent: Execution) -> None:
+    """Write another call into the row of an intent's transaction, past all guards: a swap at any price, which somebody
+    then moves.
+    """
+    planned = await here.store.get_transaction(intent.execution_id)
+    assert planned is not None
+    swap, opens = any_swap(False, 500 * UNIT), (opening(240, 900, 1500 * UNIT, 0),)
+    call = VaultCall(bytes(32), planned.call.deadline, positions_hash([]), (), (), swap, opens)
+    data = "0x" + rebalance_data(call).hex()
+    write(here, "update executor_transactions set data = ? where execution_id = ?", data, intent.execution_id)
+    await push(here, 250)
+
+
 @pytest.mark.parametrize("is_restarted", [True, False])
 async def test_a_call_that_is_rewritten_before_it_is_signed(
     losses: Losses, monkeypatch: pytest.MonkeyPatch, *, is_restarted: bool
 ) -> None:
-    """Past all guards, in the row of the transaction: a swap at any price, which somebody then moves. The process that
-    wrote the row was killed in between, or is at work still.
-    """
+    """The process that wrote the row was killed in between, or is at work still."""
     statuses = []
 
     async def rewritten(here: Office) -> None:
         intent = await here.want(HONEST)
         executor = here.service(await here.transactor())
         assert await executor.work()
-        planned = await here.store.get_transaction(intent.execution_id)
-        assert planned is not None
-        swap, opens = any_swap(False, 500 * UNIT), (opening(240, 900, 1500 * UNIT, 0),)
-        call = VaultCall(bytes(32), planned.call.deadline, positions_hash([]), (), (), swap, opens)
-        data = "0x" + rebalance_data(call).hex()
-        write(here, "update executor_transactions set data = ? where execution_id = ?", data, intent.execution_id)
-        await push(here, 250)
+        await rewrite_call(here, intent)
         await (here.service(await here.transactor()) if is_restarted else executor).drain()
         statuses.append((await here.ended(intent)).status)
 
@@ -90,6 +95,29 @@ async def test_a_call_that_is_rewritten_before_it_is_signed(
         assert await losses(rewritten) > 12 * UNIT + FEE
     assert await losses(rewritten) == 0
     assert statuses == ["reconciled", "refused"]
+
+
+async def test_a_call_that_is_rewritten_before_it_is_paid_more_for(
+    losses: Losses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No block took it: the next signature is for what the row then says. With the defence what was signed goes out
+    again, and the chain undoes it at that price.
+    """
+
+    async def rewritten(here: Office) -> None:
+        intent, transactor = await here.want(HONEST), await here.transactor()
+        executor = here.service(transactor, now=lambda: NOW + 9)
+        assert await executor.work()
+        while (found := await transactor.step(intent.execution_id, executor._check, now=NOW)).phase != "sent":
+            pass
+        await here.made.chain.ask("anvil_dropTransaction", found.attempts[0].tx_hash)
+        await rewrite_call(here, intent)
+        await executor.drain()
+
+    with monkeypatch.context() as patch:  # as above
+        patch.setattr(Transactor, "vouches_for", lambda *_: True)
+        assert await losses(rewritten) > 12 * UNIT + FEE
+    assert await losses(rewritten) == 0
 
 
 async def test_another_plan_for_the_same_checkpoint(losses: Losses) -> None:

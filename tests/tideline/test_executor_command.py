@@ -82,6 +82,12 @@ async def test_a_dry_run_needs_no_lease_and_changes_nothing(here: Office, tmp_pa
     assert (await here.ended(intent), await here.rebalances()) == (intent, 0)
 
 
+async def test_where_no_factory_is_known_one_is_named(here: Office, tmp_path: Path) -> None:
+    words = [word for word in command(here) if word not in ("--factory", here.made.chain.factory)]
+    done = await asyncio.to_thread(tideline, tmp_path, *words, "--once", env={"K": KEEPER_KEY})
+    assert done.returncode == 2 and "no factory is known on chain 31337" in done.stderr
+
+
 async def test_a_second_executor_with_the_key_is_refused(here: Office, tmp_path: Path) -> None:
     await here.want(*WISH)
     async with await Store.open(here.url, create=False) as store:  # on the machine's clock, as the process is

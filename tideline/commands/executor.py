@@ -17,6 +17,7 @@ from db.store import Store
 from db.transaction import Halt
 from executor.chain import TransactionChain
 from executor.keys import Signer, load_signer
+from executor.pool_trust import trusted_factory
 from executor.preparation import Prepared
 from executor.price_source import HttpPrices
 from executor.reading import VaultReader
@@ -113,6 +114,7 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(options.database_url, create=False))
         chain_id = await read_chain_id(options.urls)
+        factory = trusted_factory(chain_id, options.factory)
         endpoints = Endpoints.over_http(options.urls, chain_id=chain_id, quorum=options.quorum)
         stack.push_async_callback(endpoints.close)
         transactor = None
@@ -130,7 +132,7 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
         async def connect(pair_address: str, vault: str) -> VaultReader:
             receiver = options.receivers.get(vault.lower())
             return await VaultReader.connect(
-                endpoints, pair_address, vault, _READING, fee_receiver=receiver, factory=options.factory
+                endpoints, pair_address, vault, _READING, fee_receiver=receiver, factory=factory
             )
 
         desk = Desk(
