@@ -55,6 +55,7 @@ def test_on_every_limit_it_is_allowed() -> None:
         ({"round": Used(51, 30)}, "251 ppm of turnover in a round, at most 250", True),
         ({"round": Used(50, 31)}, "131 ppm of loss in a round, at most 130", True),
         ({"round": Used(50, 51), "vault_limits": None}, "151 ppm of loss in a round, at most 150", True),
+        ({"round": Used(50, 51), "vault_limits": VaultLimits()}, "151 ppm of loss in a round, at most 150", True),
         ({"day": Used(301, 200)}, "501 ppm of turnover in a day, at most 500", False),
         ({"day": Used(300, 201)}, "301 ppm of loss in a day, at most 300", False),
         ({"round": Used(51, 31), "day": Used(301, 201)}, "251 ppm of turnover in a round, at most 250", True),
