@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from db.records import Execution
 from executor.live_guards import Used
-from executor.reconcile import read_amounts
 
 DAY_S = 86_400
 MOST_IN_A_DAY = 10_000  # intents, of all vaults
@@ -22,6 +23,12 @@ class Past:
     day: Used
     round: Used
     last_at: int
+
+
+def read_amounts(amounts: str | None) -> dict[str, Any]:
+    """Return what an execution says of itself; nothing where nothing was written."""
+    values = json.loads(amounts) if amounts else {}
+    return values if isinstance(values, dict) else {}
 
 
 def day_of(executions: Iterable[Execution], chain_id: int, vault: str, *, now: int) -> list[Execution]:
