@@ -41,8 +41,9 @@ class Used:
 class Situation:
     """An intent and its chain. `age_blocks` counts from the block at which the plan takes effect. `plan` is what this
     plan comes to, `round` and `day` what was before it: in its round, and in the last day, its round included.
-    `vault_limits` are those that the vault sets itself; `external_price_x96` is a square root, where the operator has a
-    second source of prices.
+    `vault_limits` are those that the vault sets itself; `since_due_s` is how long after the round's plan before it this
+    one was due, where there was one; `external_price_x96` is a square root, where the operator has a second source of
+    prices.
     """
 
     vault: str
@@ -54,6 +55,7 @@ class Situation:
     round: Used
     day: Used
     vault_limits: VaultLimits | None = None
+    since_due_s: int | None = None
     external_price_x96: int | None = None
 
 
@@ -126,13 +128,16 @@ def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:
     if s.mean_tick is None:
         return Refused(f"the pool does not remember its price of {limits.twap_s} s ago")
     in_round, in_day = s.round + s.plan, s.day + s.plan
+    hurry_s = 0
     plan_loss_ppm, daily_loss_ppm = _MILLION, limits.max_daily_loss_ppm
     if s.vault_limits is not None:
         plan_loss_ppm = s.vault_limits.max_loss_ppm
+        hurry_s = 0 if s.since_due_s is None else s.vault_limits.cooldown_s - s.since_due_s
         daily_loss_ppm = min(daily_loss_ppm, s.vault_limits.max_daily_loss_ppm)
     for name, value, most, is_plans in (
         ("ticks between price and mean", abs(s.tick - s.mean_tick), limits.max_deviation_ticks, False),
         ("ppm between price and external price", _apart_ppm(s), limits.max_external_ppm, False),
+        ("seconds of rest left from its round's last plan", hurry_s, 0, True),
         ("ppm of loss in one plan", s.plan.loss_ppm, plan_loss_ppm, True),
         ("ppm of turnover in a round", in_round.turnover_ppm, limits.max_daily_turnover_ppm // 2, True),
         ("ppm of loss in a round", in_round.loss_ppm, daily_loss_ppm // 2, True),

@@ -17,12 +17,13 @@ MOST_IN_A_DAY = 10_000  # intents, of all vaults
 @dataclass(frozen=True, slots=True)
 class Past:
     """A vault's last day, and the plan's own round. `last_at` is in unix seconds, 0 where no plan of the day was ever
-    submitted.
+    submitted; `due_block` the one at which the round's plan before this one took effect, None where there was none.
     """
 
     day: Used
     round: Used
     last_at: int
+    due_block: int | None = None
 
 
 def read_amounts(amounts: str | None) -> dict[str, Any]:
@@ -68,5 +69,6 @@ def past_of(executions: Iterable[Execution], intent: Execution, *, now: int) -> 
     """
     others = [e for e in executions if e.execution_id != intent.execution_id]
     day = day_of(others, intent.chain_id, intent.vault, now=now)
-    own = (e for e in others if e.round_id == intent.round_id)
-    return Past(used_by(day), used_by(own), max((e.updated_at for e in day), default=0))
+    own = [e for e in others if e.round_id == intent.round_id and e.amounts]
+    last_at = max((e.updated_at for e in day), default=0)
+    return Past(used_by(day), used_by(own), last_at, max((e.effective_block for e in own), default=None))

@@ -33,7 +33,8 @@ class Bounds:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """An intent's plan: whose, for which vault, since when, and what plans before it came to: in its round, and in the
-    last day. The day's loss counts where the vault does not count itself.
+    last day. The day's loss counts where the vault does not count itself; `since_due_s` is the time between this plan
+    and its round's last one, as they were due.
     """
 
     execution_id: str
@@ -42,6 +43,7 @@ class Wish:
     effective_block: int
     round: Used
     day: Used
+    since_due_s: int | None = None
     external_price_x96: int | None = None
 
 
@@ -115,6 +117,7 @@ def _situation(wish: Wish, reading: VaultReading, fork: Fork, used: Used) -> Sit
         round=wish.round,
         day=day,
         vault_limits=reading.limits,
+        since_due_s=wish.since_due_s,
         external_price_x96=wish.external_price_x96,
     )
 

@@ -26,6 +26,7 @@ from executor.standing import difference, standing_of
 from executor.transactor import Ordered, Transactor
 from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
 from simulator.chain import rpc
+from simulator.chain.blocks import Header
 from simulator.chain.endpoints import Endpoints
 from simulator.plan import Plan
 from simulator.recorded import Clock
@@ -202,7 +203,7 @@ class ExecutorService:
             if isinstance(fresh, Refused):
                 return fresh
             plan = _read_plan(intent)
-            wish = await self._wish(intent, plan, reader)
+            wish = await self._wish(intent, plan, reader, header)
             if isinstance(wish, Refused):
                 return wish
             reading = await reader.read(header, twap_s=bounds.live.twap_s)
@@ -220,7 +221,7 @@ class ExecutorService:
             return Refused(f"the node and the simulator differ: {apart}")
         return reading, prepared
 
-    async def _wish(self, intent: Execution, plan: Plan, reader: VaultReader) -> Wish | Refused:
+    async def _wish(self, intent: Execution, plan: Plan, reader: VaultReader, header: Header) -> Wish | Refused:
         """Return what is to be judged: the plan, what the vault's others came to, and what the price is elsewhere."""
         desk = self._desk
         past = past_of(await desk.store.executions(limit=MOST_IN_A_DAY), intent, now=desk.now())
@@ -228,6 +229,9 @@ class ExecutorService:
             rest = check_rest(desk.now() - past.last_at, desk.bounds.live)
             if isinstance(rest, Refused):
                 return rest
+        since_due_s: int | None = None
+        if past.due_block is not None:  # both are looked at from the block before they take effect on
+            since_due_s = header.timestamp - (await reader.header(past.due_block - 1)).timestamp
         price: int | None = None
         if desk.prices is not None:
             try:
@@ -244,6 +248,7 @@ class ExecutorService:
             effective_block=intent.effective_block,
             round=past.round,
             day=past.day,
+            since_due_s=since_due_s,
             external_price_x96=price,
         )
 

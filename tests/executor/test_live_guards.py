@@ -30,6 +30,7 @@ ON_EVERY_LIMIT = Situation(
     round=Used(50, 30),
     day=Used(300, 200),
     vault_limits=VaultLimits(max_loss_ppm=100, max_daily_loss_ppm=260),
+    since_due_s=120,
     external_price_x96=9_996,  # 800 ppm in price
 )
 
@@ -50,6 +51,7 @@ def test_on_every_limit_it_is_allowed() -> None:
         ({"tick": 49}, "51 ticks between price and mean, at most 50", False),
         ({"external_price_x96": 9_994}, "1201 ppm between price and external price, at most 1000", False),
         ({"external_price_x96": 10_006}, "1200 ppm between price and external price, at most 1000", False),
+        ({"since_due_s": 119}, "1 seconds of rest left from its round's last plan, at most 0", True),
         ({"plan": Used(200, 101)}, "101 ppm of loss in one plan, at most 100", True),
         ({"plan": Used(201, 100)}, "251 ppm of turnover in a round, at most 250", True),
         ({"round": Used(51, 30)}, "251 ppm of turnover in a round, at most 250", True),

@@ -90,9 +90,9 @@ def test_without_the_gate_two_rounds_leave_nothing_to_the_third() -> None:
     ("other", "expected"),
     [
         (execution(1, 0, at=CHAIN_TIME, used=Used(7, 3)), Past(Used(7, 3), Used(), CHAIN_TIME + 9)),
-        (execution(2, 0, at=CHAIN_TIME, used=Used(7, 3)), Past(Used(7, 3), Used(7, 3), CHAIN_TIME + 9)),
+        (execution(2, 0, at=CHAIN_TIME, used=Used(7, 3)), Past(Used(7, 3), Used(7, 3), CHAIN_TIME + 9, 1031)),
         (execution(1, 0, at=CHAIN_TIME - DAY - 1, used=Used(7, 3)), Past(Used(), Used(), 0)),
-        (execution(2, 0, at=CHAIN_TIME - DAY - 1, used=Used(7, 3)), Past(Used(), Used(7, 3), 0)),
+        (execution(2, 0, at=CHAIN_TIME - DAY - 1, used=Used(7, 3)), Past(Used(), Used(7, 3), 0, 1031)),
         (
             execution(1, 0, at=CHAIN_TIME, used=Used(7, 3), vault=VAULT.lower()),
             Past(Used(7, 3), Used(), CHAIN_TIME + 9),

@@ -32,9 +32,10 @@ from support.vault_anvil import OWNER
 from support.vault_world import LOOSE
 
 from db.records import REJECTED
-from executor import preparation, rehearsal
+from executor import preparation, rehearsal, service
 from executor.guards import Refused, Verdict
 from executor.live_guards import check_situation
+from executor.past import Past, past_of
 from executor.preparation import Bounds
 from executor.reading import VaultReader, VaultReading
 from executor.vault import limit_words
@@ -225,6 +226,27 @@ async def test_a_loser_that_pays_too_much_does_not_void_its_round(
 
     assert (await round_after_a_sale(world, 60 * UNIT, buys(60 * UNIT))).of(RoundVoided) == []
     assert await told_of_last(world) == [(REJECTED, "182 ppm of loss in one plan, at most 150")]
+    assert (await reputation(world)).live_rounds == 2, "it counts"
+
+
+async def test_a_loser_that_hurries_the_vault_does_not_void_its_round(
+    world: LiveWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second plan is due before the vault has rested from its first: put off, it waits for the end."""
+
+    def alone(*arguments: Any, **named: Any) -> Past:
+        return replace(past_of(*arguments, **named), due_block=None)
+
+    await employ(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "past_of", alone)
+        [voided] = (await validate(world, rounds=1, winner=buys(10 * UNIT, times=2))).of(RoundVoided)
+    assert "(expired: its round is over)" in voided.reason, "the loss, without the rule: the round never was"
+
+    await world.here.pass_time()
+    assert (await validate(world, rounds=1, winner=buys(10 * UNIT, times=2))).of(RoundVoided) == []
+    done, (status, guard) = await told_of_last(world)
+    assert (done, status) == (("reconciled", "allowed"), REJECTED) and "of rest left from its round's last" in guard
     assert (await reputation(world)).live_rounds == 2, "it counts"
 
 
