@@ -11,7 +11,7 @@ import pytest
 from support.rows import make_execution, open_round
 
 from db.store import Store
-from db.transaction import Attempt, Call, Receipt, step_id
+from db.transaction import Attempt, Call, Phase, Purpose, Receipt, step_id
 from protocol.errors import SimulationError
 from simulator.events import Block
 from simulator.market import Market
@@ -40,8 +40,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-async def carry_out(store: Store, *blocks: int) -> None:
-    """Write an intent of so many steps, each done in a block of its own."""
+async def carry_out(store: Store, *blocks: int, last: Purpose = "plan") -> None:
+    """Write an intent of so many steps, each mined in its block; the last one's nonce may be spent on nothing."""
     start = await store.get_round(ROUND)
     assert start is not None
     intent = make_execution(start, execution_id="e1", status="planned", mode="chain")
@@ -53,11 +53,14 @@ async def carry_out(store: Store, *blocks: int) -> None:
     for number, block in enumerate(blocks):
         name, tx_hash = step_id("e1", number), f"0x{number:064x}"
         await store.note_simulated(name, block=block - 1, gas_limit=400_000)
-        await store.add_attempt(name, Attempt(tx_hash, "plan", "0x02", 2, 1), nonce=number, fence=fence)
+        is_done = last == "plan" or number + 1 < len(blocks)
+        attempt = Attempt(tx_hash, "plan" if is_done else last, "0x02", 2, 1)
+        await store.add_attempt(name, attempt, nonce=number, fence=fence)
         await store.note_sent(name, tx_hash)
         mined = Receipt(tx_hash, block, f"0x{block:02x}", succeeded=True, gas_used=100 + number, fee_wei=1000 + number)
         await store.note_receipt(name, mined)
-        for phase in ("confirmed", "reconciled"):
+        ends: tuple[Phase, ...] = ("confirmed", "reconciled") if is_done else ("cancelled",)
+        for phase in ends:
             await store.finish_transaction(name, phase)
 
 
@@ -78,4 +81,12 @@ async def test_every_step_of_a_plan_is_paid_for(store: Store) -> None:
 async def test_a_step_outside_the_round_voids_it(store: Store) -> None:
     await carry_out(store, 13, 14)
     with pytest.raises(SimulationError, match=r"it is in block 14, which is none of the round's"):
+        await settled(store)
+
+
+@pytest.mark.parametrize(("blocks", "says"), [((11,), "cancelled"), ((11, 12), "partial")])
+async def test_a_nonce_that_was_spent_on_nothing_voids_it(store: Store, blocks: tuple[int, ...], says: str) -> None:
+    """So a round that counts has no other costs than those of its steps."""
+    await carry_out(store, *blocks, last="noop")
+    with pytest.raises(SimulationError, match=rf"was not carried out \({says}"):
         await settled(store)
