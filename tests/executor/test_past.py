@@ -100,6 +100,7 @@ def test_without_the_gate_two_rounds_leave_nothing_to_the_third() -> None:
         (execution(1, 0, at=CHAIN_TIME, used=Used(7, 3), vault="0x" + "ab" * 20), Past(Used(), Used(), 0)),
         (execution(1, 0, at=CHAIN_TIME, used=Used(7, 3), chain_id=1), Past(Used(), Used(), 0)),
         (execution(1, 0, at=CHAIN_TIME), Past(Used(), Used(), 0)),
+        (execution(2, 0, at=CHAIN_TIME, status="rejected"), Past(Used(), Used(), 0)),
         (execution(2, 1, at=CHAIN_TIME, used=Used(7, 3)), Past(Used(), Used(), 0)),
     ],
     ids=[
