@@ -112,6 +112,7 @@ def test_without_the_gate_two_rounds_leave_nothing_to_the_third() -> None:
         "vault",
         "chain",
         "unsent",
+        "rejected",
         "it",
     ],
 )
