@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from executor.liquidity_manager import LiquidityManager
 from executor.pool_trust import require_factory
+from executor.vault import VaultLimits
 from executor.vault_adapter import Listing, TidelineVault, VaultAdapter
 from executor.vault_facts import is_our_code, read_code
 from protocol.errors import ChainError, ConfigError, SimulationError
@@ -30,7 +31,8 @@ class VaultReading:
 
     `gifts` is the liquidity that strangers added in its name: the contract takes it when it closes the range.
     `mean_tick` is the pool's over the asked seconds, None where it does not remember so far; `daily_loss_x18` what the
-    vault itself counts as lost in the last day, in units of 1e-18 of its worth; None where it does not count.
+    vault itself counts as lost in the last day, in units of 1e-18 of its worth, and `limits` those that it sets; both
+    None where it does neither.
     """
 
     header: Header
@@ -39,6 +41,7 @@ class VaultReading:
     gifts: tuple[tuple[Range, int], ...]
     mean_tick: int | None
     daily_loss_x18: int | None
+    limits: VaultLimits | None
 
 
 class VaultReader:
@@ -137,11 +140,12 @@ class VaultReader:
             raise SimulationError("the vault was asked for and not read", vault=self._adapter.address)
         fork = Fork.from_opening(reading.snapshot, reading.vault)
         gifts = _disown_gifts(fork, listing)
-        daily_loss_x18 = None
+        daily_loss_x18 = limits = None
         if self._adapter.guards_itself:
             [daily_loss_x18] = await self._ask(header, self._adapter.address, call_data("daily_loss_x18()"))
+            limits = VaultLimits(*await self._ask(header, self._adapter.address, call_data("limits()")))
         mean_tick = await self._mean_tick(header, twap_s)
-        return VaultReading(header, listing, fork, gifts, mean_tick, daily_loss_x18)
+        return VaultReading(header, listing, fork, gifts, mean_tick, daily_loss_x18, limits)
 
     async def _mean_tick(self, header: Header, seconds: int) -> int | None:
         data = "0x" + (selector("observe(uint32[])") + words(32, 2, seconds, 0)).hex()

@@ -258,10 +258,11 @@ async def test_a_node_that_lies(tmp_path: Path) -> None:
 
 def test_a_key_on_a_command_line() -> None:
     """Everybody on the machine can read it there."""
-    sleeper = [sys.executable, "-c", "input()", KEY]
-    with subprocess.Popen(sleeper, stdin=subprocess.PIPE) as process:
+    waits = "import sys; sys.stdout.write('ready'); sys.stdout.flush(); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", waits, KEY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.read(5) == b"ready"
         assert KEY.encode() in Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
+        process.stdin.close()
     with pytest.raises(ConfigError, match="never taken"):
         load_signer(KEY, {})
