@@ -12,10 +12,12 @@ import vault_limits as bounds
 import vault_math as math
 import vault_pool as pool
 import vault_positions as book
+import vault_roles as roles
 
 uses: bounds
 uses: pool
 uses: book
+uses: roles
 
 # The pool's mean over each window: its tick, and that tick's ratio.
 struct Means:
@@ -33,6 +35,12 @@ MAX_POSITIONS: constant(uint256) = 50
 HOURS: constant(uint256) = 25
 
 lost_in_hour_x18: public(HashMap[uint256, uint256])
+
+# Where the long mean stood at the last call, under which appointment, and how far it had come: every tick of its way
+# counts, and a day wears off as many as a day may hold.
+drift: public(uint256)
+drift_tick: public(int256)
+drift_appointment: public(uint256)
 
 
 @external
@@ -75,6 +83,25 @@ def check_price(means: Means):
     tick: int256 = pool.tick()
     most: int256 = bounds.limits.max_deviation
     assert abs(tick - means.short_tick) <= most and abs(tick - means.long_tick) <= most, "price off its mean"
+
+
+@internal
+def charge_drift(tick: int256, since: uint256):
+    """
+    @notice Book how far the long mean has come since the last call. All losses are counted at the means: who can move
+            those at will, as in a pool that the vault itself has emptied, would have everything without this.
+    """
+    drift: uint256 = 0
+    # The owner who appoints a keeper accepts the price that the first call finds.
+    if self.drift_appointment == roles.appointments:
+        most: uint256 = bounds.limits.max_daily_drift
+        worn: uint256 = (block.timestamp - since) * most // 86400
+        drift = self.drift - min(worn, self.drift) + convert(abs(tick - self.drift_tick), uint256)
+        assert drift <= most, "price drifted"
+    else:
+        self.drift_appointment = roles.appointments
+    self.drift = drift
+    self.drift_tick = tick
 
 
 @internal

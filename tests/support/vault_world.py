@@ -49,6 +49,7 @@ LOOSE = VaultLimits(
     cooldown_s=60,
     max_loss_ppm=20_000,
     max_daily_loss_ppm=50_000,
+    max_daily_drift=20_000,
 )
 TIGHT = VaultLimits(min_width=120)
 _TEST_CONTRACTS = Path(__file__).parent / "contracts"
