@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from pyrevm import AccountInfo
 from support.vault_attacks import refuses
 from support.vault_world import (
     ATTACKER,
@@ -169,6 +170,25 @@ def test_a_range_that_others_opened_in_the_vaults_name(world: VaultWorld) -> Non
     assert world.liquidity_of(world.vault, -60, 60) == 0 and world.balances(world.vault) > idle
     world.tell(OWNER, "release(int24,int24)", -600, 600)
     assert [p.range for p in world.positions()] == [LOW]
+
+
+def test_nothing_is_never_sent(world: VaultWorld) -> None:
+    """Some tokens revert where an amount is 0: deposits, positions and withdrawals of one token alone go on."""
+    mute_tokens(world)
+    world.tell(OWNER, "withdraw_all()")
+    world.deposit(0, UNIT)
+    world.pass_time(60)
+    world.rebalance(world.plan(opens=[opening(-1200, -300, 0, UNIT)]))
+    assert received(world, lambda: world.tell(OWNER, "withdraw_all()")) == (0, UNIT - 1)
+
+
+def test_a_dead_token_holds_nothing_back(world: VaultWorld) -> None:
+    """Not even its balance can be asked: every call burns the gas that it is given."""
+    expected = world.owned_if_closed()[0]
+    world.evm.insert_account_info(world.token1, AccountInfo(code=bytes.fromhex("fe")))
+    before = world.call(OWNER, world.token0, "balanceOf(address)", int(OWNER, 16))[0]
+    world.tell(OWNER, "withdraw_token(bool)", 1)
+    assert world.call(OWNER, world.token0, "balanceOf(address)", int(OWNER, 16))[0] - before == expected
 
 
 def test_a_false_transfer_is_no_transfer(world: VaultWorld) -> None:
