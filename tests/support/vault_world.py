@@ -85,7 +85,7 @@ class Log:
 
 @dataclass(slots=True)
 class VaultWorld:
-    """One pool, at tick 0 unless told otherwise, with other people's liquidity, half an hour old, and one vault without tokens."""
+    """One pool with other people's liquidity, half an hour old, and one vault without tokens."""
 
     limits: VaultLimits = TIGHT
     code: bytes = b""

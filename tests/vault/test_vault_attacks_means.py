@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from support.vault_attacks import refused, refuses, share_taken, world_with
-from support.vault_world import OWNER, TIGHT, UNIT, Log, VaultWorld, any_swap, opening
+from support.vault_world import TIGHT, UNIT, Log, VaultWorld, any_swap, opening
 
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.portfolio import Range

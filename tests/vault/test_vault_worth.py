@@ -13,8 +13,8 @@ from executor.vault import ListedPosition
 from protocol.units import Q96
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 
-# A dollar of 6 decimals against an ether of 18 either way round, and pools that nobody has: one raw unit of one token is
-# worth 10**26 of the other's.
+# A dollar of 6 decimals against an ether of 18 either way round, and pools that nobody has: one raw unit of one token
+# is worth 10**26 of the other's.
 HOMES = (-600_000, -276_300, -60, 60, 276_300, 600_000)
 
 
