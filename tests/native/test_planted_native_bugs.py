@@ -126,16 +126,22 @@ def test_every_file_has_a_bug() -> None:
 
 
 def mutant(bug: Bug, where: Path) -> Any:
-    """Compile the engine with a bug and return its pool class."""
+    """Compile the engine with a bug and return its module."""
     shutil.copytree(SOURCE, where / "src")
     path = where / "src" / bug.file
     text = path.read_text()
     assert text.count(bug.right) == 1, f"{bug.file} has {text.count(bug.right)} times {bug.right!r}"
     path.write_text(text.replace(bug.right, bug.wrong))
+    return compiled(where / "src", where)
+
+
+def compiled(source: Path, where: Path, *flags: str) -> Any:
+    """Compile a core and return its module."""
     library = where / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
-    sources = sorted(map(str, (where / "src").glob("*.c")))
+    sources = sorted(map(str, source.glob("*.c")))
     include = f"-I{sysconfig.get_paths()['include']}"
-    command = [COMPILER, "-std=c11", "-O1", "-w", "-fPIC", "-shared", include, *sources, "-lm", "-o", str(library)]
+    command = [COMPILER, "-std=c11", "-O1", "-w", *flags, "-fPIC", "-shared", include, *sources, "-lm"]
+    command += ["-o", str(library)]
     subprocess.run(command, check=True)
     loader = importlib.machinery.ExtensionFileLoader("simulator.native._core", str(library))
     spec = importlib.util.spec_from_file_location("simulator.native._core", library, loader=loader)
@@ -145,12 +151,8 @@ def mutant(bug: Bug, where: Path) -> Any:
 
 @pytest.mark.parametrize("name", BUGS)
 def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    core = mutant(BUGS[name], tmp_path)
-    monkeypatch.setitem(sys.modules, "simulator.native._core", core)
-    spec = importlib.util.spec_from_file_location("mutant_pool", simulator.native.pool.__file__)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "simulator.native._core", mutant(BUGS[name], tmp_path))
+    module = executed_anew(simulator.native.pool, monkeypatch)
     if probe_engines(module.NativePool) is not None:
         return
     walks = (PoolWalk, PoolWalk, PancakeWalk)
@@ -160,6 +162,16 @@ def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypat
     arguments = defeat.fee_pips, defeat.tick_spacing, defeat.fee_policy, defeat.operations
     assert replayed_engines(module.NativePool, *arguments) == defeat.difference
     assert replayed_engines(simulator.native.pool.NativePool, *arguments) is None
+
+
+def test_the_engine_without_assembly_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = compiled(SOURCE, tmp_path, "-DTIDELINE_PORTABLE")
+    monkeypatch.setitem(sys.modules, "simulator.native._core", core)
+    module = executed_anew(simulator.native.pool, monkeypatch)
+    assert module.NativePool is not simulator.native.pool.NativePool
+    assert probe_engines(module.NativePool) is None
+    for index in range(30):
+        assert fight_engines(module.NativePool, 8, index, (PoolWalk, PancakeWalk)[index % 2]) is None
 
 
 BATCH_BUGS = {

@@ -17,6 +17,11 @@ typedef struct {
     u64 w[4];
 } u256;
 
+/* Instructions that C has no words for; -DTIDELINE_PORTABLE does without. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(TIDELINE_PORTABLE)
+#define TIDELINE_X86
+#endif
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -57,7 +62,7 @@ static inline u256 u256_pair(u128 high, u128 low) { return (u256){{lo64(low), hi
 
 /* Both return the carry out. No compiler makes a chain of add-with-carry out of C; by halves of 128 bits they come close. */
 static inline u64 u256_add(u256 *r, const u256 *a, const u256 *b) {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TIDELINE_X86
     u64 w0 = a->w[0], w1 = a->w[1], w2 = a->w[2], w3 = a->w[3];
     bool over;
     __asm__("addq %5, %0\n\tadcq %6, %1\n\tadcq %7, %2\n\tadcq %8, %3"
@@ -75,7 +80,7 @@ static inline u64 u256_add(u256 *r, const u256 *a, const u256 *b) {
 }
 
 static inline u64 u256_sub(u256 *r, const u256 *a, const u256 *b) {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TIDELINE_X86
     u64 w0 = a->w[0], w1 = a->w[1], w2 = a->w[2], w3 = a->w[3];
     bool under;
     __asm__("subq %5, %0\n\tsbbq %6, %1\n\tsbbq %7, %2\n\tsbbq %8, %3"
@@ -147,7 +152,7 @@ static inline void mul_4x2(u64 *r, const u64 *a, u128 b) {
 
 /* floor((hi, lo) / d) for hi < d. */
 static inline u64 div_2by1(u64 hi, u64 lo, u64 d, u64 *rem) {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TIDELINE_X86
     u64 q, r;
     __asm__("divq %4" : "=a"(q), "=d"(r) : "0"(lo), "1"(hi), "r"(d) : "cc");
     *rem = r;
