@@ -138,8 +138,8 @@ def charge(before: Worth, after: Worth, means: Means, fees0: uint256, fees1: uin
     @return the loss, and with it that of the day, in units of 1e-18 of the worth before
     """
     loss: uint256 = max(
-        self._loss(before.short, after.short - math.worth(means.short_x96, fees0, fees1)),
-        self._loss(before.long, after.long - math.worth(means.long_x96, fees0, fees1)),
+        self._loss(before.short, after.short, math.worth(means.short_x96, fees0, fees1)),
+        self._loss(before.long, after.long, math.worth(means.long_x96, fees0, fees1)),
     )
     assert loss <= bounds.limits.max_loss_ppm * 10**12, "loss"
     self.lost_in_hour_x18[block.timestamp // 3600] += loss
@@ -150,8 +150,10 @@ def charge(before: Worth, after: Worth, means: Means, fees0: uint256, fees1: uin
 
 @internal
 @pure
-def _loss(before: uint256, after: uint256) -> uint256:
-    return math.mul_div_rounding_up(before - after, 10**18, before) if after < before else 0
+def _loss(before: uint256, after: uint256, fees: uint256) -> uint256:
+    assert after >= fees, "loss"
+    kept: uint256 = after - fees
+    return math.mul_div_rounding_up(before - kept, 10**18, before) if kept < before else 0
 
 
 @internal

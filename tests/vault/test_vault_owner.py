@@ -154,6 +154,21 @@ def test_a_keeper_goes_on_after_half_a_withdrawal(world: VaultWorld) -> None:
     assert abs(world.owned_if_closed()[1] - expected[1]) <= 1
 
 
+def test_what_half_a_withdrawal_left_is_not_for_losing() -> None:
+    """Owed tokens are not in the worth before, so no share of that allows for losing any of them: not a wei."""
+    world = VaultWorld(limits=LOOSE)
+    world.deposit(10 * UNIT, 10 * UNIT)
+    world.rebalance(world.plan(opens=[opening(-600, 600, 10 * UNIT, 10 * UNIT)]))
+    world.pass_time(60)
+    world.tell(OWNER, "withdraw_token(bool)", 1)
+    assert world.balances(world.vault) == (0, 0) and world.ask("nav()") == [0, 0]
+    with refuses("loss"):
+        wanted = opening(600, 1200, 5 * UNIT, 0)
+        world.rebalance(world.plan(closes=[HELD], swap=any_swap(False, 5 * UNIT), opens=[wanted]))
+    world.rebalance(world.plan(closes=[HELD]))
+    assert world.balances(world.vault) == (0, 10 * UNIT - 1)
+
+
 def test_tokens_that_are_not_the_pools(world: VaultWorld) -> None:
     other = VaultWorld(evm=world.evm).token0  # a token of another pool
     world.call(OWNER, other, "mint(address,uint256)", int(world.vault, 16), 77)
