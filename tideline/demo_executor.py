@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from eth_account import Account
 
-from executor.keys import PASSWORD_FILE_ENV
+from db.url import DATABASE_ENV
 from simulator.chain import launcher
 
-
-@dataclass(frozen=True, slots=True)
-class Keeper:
-    """The executor's key: in an encrypted keystore, its password in a file beside it."""
-
-    address: str
-    keystore: Path
-    password: Path
-
-    @classmethod
-    def make(cls, folder: Path) -> Keeper:
-        """Make a throwaway key in a folder that is nobody else's. It is good for a devnet that ends with its run."""
-        account, password = Account.create(), secrets.token_urlsafe(16)
-        keeper = cls(account.address, folder / "keeper.json", folder / "password")
-        keeper.keystore.write_text(json.dumps(Account.encrypt(account.key, password, iterations=2**14)))
-        keeper.password.write_text(password)
-        return keeper
+_KEY_ENV = "TIDELINE_DEMO_KEEPER_KEY"
 
 
 class DemoExecutor:
-    """Runs `tideline executor` for one vault, at one node at a time, and passes on what it says."""
+    """Runs `tideline executor` for one vault, at one node at a time, and passes on what it says.
 
-    def __init__(self, keeper: Keeper, vault: str, database_url: str, tell: Callable[[str], None]) -> None:
-        self._keeper = keeper
+    Its key is made here and held in memory only: good for a devnet that ends with its run, and gone however that ends.
+    """
+
+    def __init__(self, vault: str, database_url: str, tell: Callable[[str], None]) -> None:
+        self._account = Account.create()
         self._vault = vault
         self._database_url = database_url
         self._tell = tell
         self._process: asyncio.subprocess.Process | None = None
         self._telling: asyncio.Task[None] | None = None
+
+    @property
+    def keeper(self) -> str:
+        """The address of its key."""
+        address: str = self._account.address
+        return address
 
     @property
     def exit_code(self) -> int | None:
@@ -55,13 +44,13 @@ class DemoExecutor:
         """Run it at this node, and no longer at the last one."""
         await self.end()
         command = [sys.executable, "-P", "-m", "tideline", "executor", "--live", "--rpc", url, "--allow", self._vault]
-        command += ["--key", f"keystore:{self._keeper.keystore}", "--db", self._database_url]
+        command += ["--key", f"env:{_KEY_ENV}"]
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, PASSWORD_FILE_ENV: str(self._keeper.password)},
+            env={**os.environ, _KEY_ENV: self._account.key.hex(), DATABASE_ENV: self._database_url},
             start_new_session=True,  # Ctrl-C reaches us first, and we stop it in order
         )
         self._telling = asyncio.create_task(self._pass_on(self._process))
@@ -78,4 +67,4 @@ class DemoExecutor:
     async def _pass_on(self, process: asyncio.subprocess.Process) -> None:
         if process.stderr is not None:
             async for line in process.stderr:
-                self._tell(line.decode(errors="replace").rstrip())
+                self._tell(line.decode(errors="replace").rstrip().removeprefix("executor "))

@@ -6,16 +6,13 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import partial
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 
 from db.job import SETTINGS, Job, validate_job
 from db.records import Execution
 from db.store import Store
 from db.transaction import UNFINISHED
-from db.url import parse_database_url
 from executor.vault import VaultLimits, vault_code
 from executor.vault_abi import deployment_arguments
 from protocol.errors import ChainError, ConfigError, SimulationError
@@ -31,7 +28,7 @@ from simulator.market import Market
 from simulator.recorded import RecordedMarket
 from tideline.console import Console
 from tideline.demo import DEMO_DEVNETS, LIVE_JOB_ID, DemoDevnet, live_demo_job
-from tideline.demo_executor import DemoExecutor, Keeper
+from tideline.demo_executor import DemoExecutor
 from tideline.devnet_market import DevnetMarket, Furniture
 from tideline.vaults import vault_source
 from validator.eligibility import live_candidate
@@ -64,8 +61,6 @@ class LiveDemo:
         self._console = console
         self._database_url = database_url
         self._leases = JobLeases(context.store, holder, seconds=_LEASE_S, monotonic=time.monotonic)
-        database = parse_database_url(database_url)
-        self._folder = Path(database.path).resolve().parent if database.dialect == "sqlite" else None
         self._record = records.load(live_demo_job().record or "")
         self._net: DemoDevnet = DEMO_DEVNETS[self._record.name]
         self._executor: DemoExecutor | None = None
@@ -139,10 +134,8 @@ class LiveDemo:
         settings = {**live_demo_job().to_mapping(), **self._net.market_settings(), **on_chain}
         await self._set(validate_job({name: settings[name] for name in SETTINGS}))
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(TemporaryDirectory(prefix="live-", dir=self._folder))
             await asyncio.to_thread(vault_code)  # seconds, during which others play on
-            keeper = await asyncio.to_thread(Keeper.make, Path(folder))
-            executor = DemoExecutor(keeper, VAULT, self._database_url, partial(self._console.note, "executor"))
+            executor = DemoExecutor(VAULT, self._database_url, partial(self._console.note, "executor"))
             stack.push_async_callback(executor.end)
             self._executor = executor
             market = await DevnetMarket.start(
@@ -150,21 +143,21 @@ class LiveDemo:
                 chain_id=self._net.chain_id,
                 speed=None,
                 start_block=await self._store.last_block(LIVE_JOB_ID),
-                furniture=Furniture(lambda net: self._furnish(net, executor, keeper), self._hold),
+                furniture=Furniture(lambda net: self._furnish(net, executor), self._hold),
             )
             stack.push_async_callback(market.close)
             stack.push_async_callback(executor.end)  # before its node
             await self._play_round(market, self._context)
 
-    async def _furnish(self, net: Devnet, executor: DemoExecutor, keeper: Keeper) -> VaultSource:
+    async def _furnish(self, net: Devnet, executor: DemoExecutor) -> VaultSource:
         """Let the owner deploy the vault, put the job's inventory in and appoint the keeper, all in the next block;
         and let the keeper begin.
         """
         until = planned_block(self._record, net.head + 1).timestamp + _TERM_S
-        await net.act(_OWNER, self._owners_calls(net, keeper.address, until))
-        await net.endow(keeper.address, _KEEPERS_WEI)
+        await net.act(_OWNER, self._owners_calls(net, executor.keeper, until))
+        await net.endow(executor.keeper, _KEEPERS_WEI)
         await net.next_block()
-        self._tell(f"devnet {net.url}: the owner has filled vault {VAULT}, keeper {keeper.address}")
+        self._tell(f"devnet {net.url}: the owner has filled vault {VAULT}, keeper {executor.keeper}")
         await executor.start(net.url)
         job = await self._store.get_job(LIVE_JOB_ID)
         if job is None:
@@ -208,8 +201,9 @@ class LiveDemo:
         while True:
             if self._executor is not None and self._executor.exit_code is not None:
                 raise ChainError("the executor ended by itself", retryable=False, exit_code=self._executor.exit_code)
-            rows = await self._store.executions(LIVE_JOB_ID, limit=100)
-            due = {e.execution_id for e in rows if e.mode == CHAIN and is_waited_for(e, head)} - self._waited_long_for
+            playing = [row.round_id for row in await self._store.open_rounds(LIVE_JOB_ID) if row.round_type == "live"]
+            intents = [e for round_id in playing for e in await self._store.round_executions(round_id)]
+            due = {e.execution_id for e in intents if is_waited_for(e, head)} - self._waited_long_for
             if not due:
                 return
             if loop.time() >= until:
