@@ -80,7 +80,7 @@ class LiveDemo:
             for _ in range(_MOST_LIVE_ROUNDS):
                 await self._play_live()
                 if self._scored is not None:
-                    self._tell(f"that was it: `tideline evidence verify {self._scored}` recomputes the score")
+                    self._tell(f"shown; `tideline evidence verify {self._scored}` recomputes the score")
                     return
             raise SimulationError(f"none of {_MOST_LIVE_ROUNDS} rounds on chain came to a score", job_id=LIVE_JOB_ID)
         finally:
