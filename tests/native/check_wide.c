@@ -54,6 +54,39 @@ static bool check_shifted(u128 a, u128 by, int k) {
     return wide_cmp(fast, q, 4) == 0 && rest == make128(r[1], r[0]);
 }
 
+/* Whether the reciprocal and both quotients by it are what the plain division says. */
+static bool check_reciprocal(u128 a, u128 by) {
+    u64 all[3] = {~(u64)0, ~(u64)0, ~(u64)0}, d[2] = {lo64(by), hi64(by)}, n[6], q[6], r[2], fast[4];
+    Reciprocal reciprocal = reciprocal_of(by);
+    wide_divrem(q, NULL, all, 3, d, 2);
+    if (wide_cmp(q, reciprocal.inverse, 3) != 0) return false;
+    shift_2to6(n, a, 128);
+    wide_divrem(q, NULL, n, 6, d, 2);
+    if ((q[4] | q[5]) == 0) {
+        div_x128(fast, a, &reciprocal);
+        if (wide_cmp(fast, q, 4) != 0) return false;
+    }
+    shift_2to6(n, a, 96);
+    wide_divrem(q, r, n, 6, d, 2);
+    if ((q[2] | q[3] | q[4] | q[5]) != 0) return true;
+    u128 rest, quotient = div_x96(&rest, a, &reciprocal);
+    return quotient == make128(q[1], q[0]) && rest == make128(r[1], r[0]);
+}
+
+static bool check_sums(const u64 *x, const u64 *y) {
+    u256 a, b, sum, difference;
+    u64 plain[4], carry = 0, borrow = 0, carried, borrowed;
+    memcpy(a.w, x, sizeof a.w);
+    memcpy(b.w, y, sizeof b.w);
+    carried = u256_add(&sum, &a, &b);
+    borrowed = u256_sub(&difference, &a, &b);
+    for (int i = 0; i < 4; i++) carry = add_to(&plain[i], x[i], y[i], carry);
+    if (wide_cmp(sum.w, plain, 4) != 0 || carry != carried) return false;
+    for (int i = 0; i < 4; i++) borrow = sub_to(&plain[i], x[i], y[i], borrow);
+    u256_add(&a, &a, &b); /* in place */
+    return wide_cmp(difference.w, plain, 4) == 0 && borrow == borrowed && u256_eq(&a, &sum);
+}
+
 /* n = q * d - small for q near 2**64 and d with a long run of ones below the top: the digit is estimated too high. */
 static void make_hard(u64 *n, u64 *d) {
     u64 q[2] = {random_limb(), random_limb()};
@@ -64,6 +97,14 @@ static void make_hard(u64 *n, u64 *d) {
     u64 borrow = sub_to(&n[0], n[0], 1 + (random_limb() & 3), 0);
     for (int i = 1; i < 6; i++) borrow = sub_to(&n[i], n[i], 0, borrow);
     if (borrow) memset(n, 0, 6 * sizeof *n);
+}
+
+/* A divisor without a bit to spare, and a number whose quotient by the inverse is often one too small. */
+static bool check_full_divisor(void) {
+    u128 c = make128(random_limb() >> 33 | (u64)1 << 31, random_limb());
+    u64 a = (random_limb() >> 32 | (u64)1 << 31) << 32;
+    a -= hi64((u128)a * hi64(c) + hi64((u128)a * lo64(c)));
+    return check_reciprocal(a, -c);
 }
 
 int main(void) {
@@ -80,6 +121,9 @@ int main(void) {
         is_right = same("plain", check_plain(n, d, q, r)) && same("six by four", check_six_by_four(n, d, q, r));
         u128 by = make128(d[1], d[0]) >> (n[0] & 127), a = make128(n[1], n[0]) >> (d[0] & 127);
         if (by != 0) is_right = is_right && same("shifted", check_shifted(a, by, n[0] & 1 ? 96 : 128));
+        if (by != 0) is_right = is_right && same("reciprocal", check_reciprocal(n[1] & 1 ? lo64(a) : a, by));
+        for (int i = 0; i < 4; i++) n[i] = n[i] % 3 ? n[i] : 0 - (n[i] & 1), d[i] = d[i] % 3 ? d[i] : 0 - (d[i] & 1);
+        is_right = is_right && same("sums", check_sums(n, d)) && same("full divisor", check_full_divisor());
     }
     return is_right ? 0 : 1;
 }

@@ -41,12 +41,12 @@ class Bug(NamedTuple):
 BUGS = {
     "a short step forgets what rounding leaves over": Bug("step.h", "s->fee += surplus;", ""),
     "a rising step forgets what rounding leaves over": Bug("step.h", "amount + (rest >> 96)", "amount"),
-    "an output moves the price too little": Bug("step.h", "make128(q[1], q[0]) + (rest != 0)", "make128(q[1], q[0])"),
+    "an output moves the price too little": Bug("step.h", "distance += rest != 0;", ""),
     "a whole step counts as reached when it is one unit short": Bug(
         "step.h", "if (exact_in || LIKELY(s->out <= remaining)) return true;", "return true;"
     ),
     "doubles decide what is too close for them": Bug(
-        "step.h", "return reaches_exactly(amount, liquidity, current, target, is_token0);", "return true;"
+        "step.h", "return reaches_exactly(amount, liquidity->value, current, target, is_token0);", "return true;"
     ),
     "token0 is not rounded up": Bug("step.h", "*amount += round_up && ", "*amount += 0 && "),
     "a fee is not rounded up": Bug("step.h", "+ (round_up && rem != 0);", ";"),
@@ -62,10 +62,12 @@ BUGS = {
     ),
     "the boundaries below are those of another word": Bug("boundary.h", "larger(below.tick, start)", "below.tick"),
     "the boundaries above are those of another word": Bug("boundary.h", "smaller(above.tick, end)", "above.tick"),
-    "a divisor outlives its liquidity": Bug(
-        "state.h", "p->divisor_liquidity != liquidity ||", "!p->divisor_liquidity ||"
+    "a reciprocal outlives its liquidity": Bug(
+        "state.h",
+        "if (p->reciprocals[p->is_second].value != liquidity) p->rec",
+        "if (p->reciprocals[p->is_second].value == 0) p->rec",
     ),
-    "the protocol's share stays in the growth": Bug("swap.c", "div_shifted(q, s.fee - share,", "div_shifted(q, s.fee,"),
+    "the protocol's share stays in the growth": Bug("swap.c", "div_x128(q, s.fee - share,", "div_x128(q, s.fee,"),
     "an unmoved tick is recomputed": Bug("swap.c", "s.next == current ? p->tick :", ""),
     "a crossing takes the growth of the swap's end": Bug("swap.c", "&scratch->growths[i], &now", "&o->growth, &now"),
     "the oracle is written a second time": Bug("swap.c", "if (is_new) write", "write"),
@@ -95,8 +97,9 @@ BUGS = {
     "the oracle sums a tick too much": Bug("oracle.h", "(int64_t)tick * (int64_t)delta", "(int64_t)(tick + 1) * delta"),
     "a tick may hold too much": Bug("pool.c", "(u128)(2 * most + 1)", "(u128)(2 * most)"),
     "the general step is not capped": Bug("step.c", "if (u256_lt(amount, &s->out)) s->out = *amount;", ""),
-    "a fee of one limb is never rounded up": Bug("step.h", " + (round_up && rest * n != part)", ""),
-    "an amount of one limb keeps its fee's remainder": Bug("step.h", "(a - q * n) * factor", "(a - q * n)"),
+    "a fee of one limb is never rounded up": Bug("step.h", " + (left != 0);", ";"),
+    "a fee of one limb lacks what its product lacks": Bug("step.h", " + (left > rest)", ""),
+    "an amount of one limb keeps its fee's remainder": Bug("step.h", "q * PIPS) * factor / PIPS", "q * PIPS)"),
     "amounts at wide prices are computed in two limbs": Bug(
         "step.c", "if (high->w[2] != 0 || a == 0) return false;", "if (a == 0) return false;"
     ),
@@ -123,16 +126,22 @@ def test_every_file_has_a_bug() -> None:
 
 
 def mutant(bug: Bug, where: Path) -> Any:
-    """Compile the engine with a bug and return its pool class."""
+    """Compile the engine with a bug and return its module."""
     shutil.copytree(SOURCE, where / "src")
     path = where / "src" / bug.file
     text = path.read_text()
     assert text.count(bug.right) == 1, f"{bug.file} has {text.count(bug.right)} times {bug.right!r}"
     path.write_text(text.replace(bug.right, bug.wrong))
+    return compiled(where / "src", where)
+
+
+def compiled(source: Path, where: Path, *flags: str) -> Any:
+    """Compile a core and return its module."""
     library = where / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
-    sources = sorted(map(str, (where / "src").glob("*.c")))
+    sources = sorted(map(str, source.glob("*.c")))
     include = f"-I{sysconfig.get_paths()['include']}"
-    command = [COMPILER, "-std=c11", "-O1", "-w", "-fPIC", "-shared", include, *sources, "-lm", "-o", str(library)]
+    command = [COMPILER, "-std=c11", "-O1", "-w", *flags, "-fPIC", "-shared", include, *sources, "-lm"]
+    command += ["-o", str(library)]
     subprocess.run(command, check=True)
     loader = importlib.machinery.ExtensionFileLoader("simulator.native._core", str(library))
     spec = importlib.util.spec_from_file_location("simulator.native._core", library, loader=loader)
@@ -142,12 +151,8 @@ def mutant(bug: Bug, where: Path) -> Any:
 
 @pytest.mark.parametrize("name", BUGS)
 def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    core = mutant(BUGS[name], tmp_path)
-    monkeypatch.setitem(sys.modules, "simulator.native._core", core)
-    spec = importlib.util.spec_from_file_location("mutant_pool", simulator.native.pool.__file__)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "simulator.native._core", mutant(BUGS[name], tmp_path))
+    module = executed_anew(simulator.native.pool, monkeypatch)
     if probe_engines(module.NativePool) is not None:
         return
     walks = (PoolWalk, PoolWalk, PancakeWalk)
@@ -157,6 +162,16 @@ def test_the_comparison_finds_a_planted_bug(name: str, tmp_path: Path, monkeypat
     arguments = defeat.fee_pips, defeat.tick_spacing, defeat.fee_policy, defeat.operations
     assert replayed_engines(module.NativePool, *arguments) == defeat.difference
     assert replayed_engines(simulator.native.pool.NativePool, *arguments) is None
+
+
+def test_the_engine_without_assembly_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = compiled(SOURCE, tmp_path, "-DTIDELINE_PORTABLE")
+    monkeypatch.setitem(sys.modules, "simulator.native._core", core)
+    module = executed_anew(simulator.native.pool, monkeypatch)
+    assert module.NativePool is not simulator.native.pool.NativePool
+    assert probe_engines(module.NativePool) is None
+    for index in range(30):
+        assert fight_engines(module.NativePool, 8, index, (PoolWalk, PancakeWalk)[index % 2]) is None
 
 
 BATCH_BUGS = {

@@ -31,12 +31,13 @@ def test_no_compiler_warns(compiler: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_the_arithmetic_is_right_by_every_compiler(compiler: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["-DTIDELINE_PORTABLE"]], ids=["", "portable"])
+def test_the_arithmetic_is_right_by_every_compiler(compiler: str, flags: list[str], tmp_path: Path) -> None:
     """On arm64 it runs in an emulator, where there is one: divisions and conversions are other instructions there."""
     program = tmp_path / "check"
     sources = [str(CHECK), *(str(SOURCE / name) for name in ARITHMETIC)]
     static = ["-static"] if compiler.startswith("aarch64") else []
-    command = [compiler, "-std=c11", "-O2", *static, f"-I{SOURCE}", *sources, "-lm", "-o", str(program)]
+    command = [compiler, "-std=c11", "-O2", *flags, *static, f"-I{SOURCE}", *sources, "-lm", "-o", str(program)]
     subprocess.run(command, check=True)
     emulator = [name for name in ("qemu-aarch64-static", "qemu-aarch64") if static and shutil.which(name)]
     if not static or emulator:

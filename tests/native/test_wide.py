@@ -44,6 +44,11 @@ def test_the_fast_divisions_are_the_plain_one(tmp_path: Path) -> None:
         ("+ (u64)(whole < borrow);", ";"),
         ("carry = rem < d_high;", "carry = 0;"),
         ("make128(third, fourth) >= d_low", "0"),
+        ("x[0] + lo64(a) < lo64(a)", "false"),
+        ("left >= d->value", "false"),
+        ("hi64(a) != 0 || d->divisor.shift == 0", "hi64(a) != 0"),
+        ("lo64(low) | hi64(second)", "lo64(low)"),
+        ("by.shift >= 64 ? div_3by2(&left, 0,", "by.shift > 64 ? div_3by2(&left, 0,"),
     ],
 )
 def test_the_check_finds_a_planted_bug(right: str, wrong: str, tmp_path: Path) -> None:

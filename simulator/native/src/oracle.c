@@ -24,7 +24,7 @@ void ring_release(Ring *ring) {
 bool ring_own(Ring **ring, uint32_t count, const Observation *fresh) {
     Ring *old = *ring, *own;
     if (count < old->count) count = old->count;
-    if (atomic_load_explicit(&old->users, memory_order_acquire) == 1 && count == old->count) return true;
+    if (ring_is_own(old) && count == old->count) return true;
     own = ring_new(count);
     if (own == NULL) return false;
     memcpy(own->slots, old->slots, old->count * sizeof *own->slots);

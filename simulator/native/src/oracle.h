@@ -24,6 +24,9 @@ Ring *ring_new(uint32_t count); /* NULL for want of memory; zeroed */
 Ring *ring_share(Ring *ring);
 void ring_release(Ring *ring);
 size_t ring_bytes(const Ring *ring);
+static inline bool ring_is_own(const Ring *ring) {
+    return atomic_load_explicit(&ring->users, memory_order_acquire) == 1;
+}
 /* Replace *ring by a private one of at least this many slots; the new ones hold `fresh`. */
 bool ring_own(Ring **ring, uint32_t count, const Observation *fresh);
 
@@ -46,13 +49,13 @@ static inline void sub_uint160(Price *r, const Price *a, const Price *b) {
     r->w[2] &= 0xFFFFFFFFu;
 }
 
-/* The observation that follows `last` when tick and liquidity (or 1; `divisor` is made of it) held until `time`. */
-static inline Observation oracle_transform(const Observation *last, uint32_t time, int32_t tick, const Divisor *divisor) {
+/* The observation that follows `last` when tick and liquidity (or 1; `liquidity` is made of it) held until `time`. */
+static inline Observation oracle_transform(const Observation *last, uint32_t time, int32_t tick, const Reciprocal *liquidity) {
     uint32_t delta = time - last->timestamp;
     Observation next = {.timestamp = time, .initialized = true};
     Price seconds;
     u64 q[4];
-    div_shifted(q, delta, 128, divisor);
+    div_x128(q, delta, liquidity);
     memcpy(seconds.w, q, sizeof seconds.w);
     add_uint160(&next.seconds_per_liquidity_cumulative, &last->seconds_per_liquidity_cumulative, &seconds);
     next.tick_cumulative = wrap_int56(last->tick_cumulative + (int64_t)tick * (int64_t)delta);

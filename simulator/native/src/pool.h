@@ -42,12 +42,12 @@ typedef struct {
     u256 balance[2]; /* two's complement where they are not known */
     bool knows_balances;
     Table table;
-    /* Remembered results, no state: the last word (its first tick), cell, fees, divisor and two edges of words. */
+    /* Remembered results, no state: the last word (its first tick), cell, fees, reciprocals and two edges of words. */
     int32_t word;
     Cell cell;
     Fees fees;
-    Divisor divisor;
-    u128 divisor_liquidity; /* what `divisor` is made of, 0: of nothing yet */
+    Reciprocal reciprocals[2]; /* of the last two liquidities; of 0: nothing yet */
+    bool is_second;            /* the last one is the second */
     Edge edges[2];
 } Pool;
 

@@ -19,13 +19,14 @@ static inline Status add_delta(u128 *z, u128 x, u128 magnitude, bool is_negative
 
 static inline bool is_initialized(const Pool *p) { return (p->price.w[0] | p->price.w[1] | p->price.w[2]) != 0; }
 
-static inline const Divisor *divisor_for(Pool *p, u128 liquidity) {
-    if (p->divisor_liquidity != liquidity || liquidity == 0) {
-        if (liquidity == 0) liquidity = 1;
-        p->divisor = divisor_of(liquidity);
-        p->divisor_liquidity = liquidity;
+/* Of a liquidity, or of 1. */
+static inline const Reciprocal *reciprocal_for(Pool *p, u128 liquidity) {
+    if (liquidity == 0) liquidity = 1;
+    if (p->reciprocals[p->is_second].value != liquidity) {
+        p->is_second = !p->is_second; /* a swap that crosses comes back to the first one for the oracle */
+        if (p->reciprocals[p->is_second].value != liquidity) p->reciprocals[p->is_second] = reciprocal_of(liquidity);
     }
-    return &p->divisor;
+    return &p->reciprocals[p->is_second];
 }
 
 /* What an observation made now would hold; `*is_new` unless one was made in this block already. */
@@ -33,7 +34,7 @@ static inline Observation observation_now(Pool *p, bool *is_new) {
     const Observation *last = &p->ring->slots[p->observation_index];
     *is_new = last->timestamp != (uint32_t)p->timestamp;
     if (!*is_new) return *last;
-    return oracle_transform(last, (uint32_t)p->timestamp, p->tick, divisor_for(p, p->liquidity));
+    return oracle_transform(last, (uint32_t)p->timestamp, p->tick, reciprocal_for(p, p->liquidity));
 }
 
 /* v3-core Oracle.write, of an observation that is new; the ring must be private. */

@@ -87,24 +87,16 @@ static inline u64 div_small(u64 *rem, u64 u0, const SmallDivisor *by) {
 typedef struct {
     uint32_t fee_pips;
     SmallDivisor pips, rest; /* PIPS and PIPS - fee_pips */
+    u64 share;               /* floor(2**64 * fee_pips / (PIPS - fee_pips)) */
 } Fees;
 
 static inline Fees fees_of(uint32_t fee_pips) {
-    return (Fees){fee_pips, small_divisor_of(PIPS), small_divisor_of(PIPS - fee_pips)};
-}
-
-/* a * factor / n for factor, n <= 2**20, by (q * n + r) * factor / n = q * factor + r * factor / n. */
-static inline u128 scale_limb(u64 a, u64 factor, u64 n, bool round_up) {
-    u64 q = a / n, part = (a - q * n) * factor, rest = part / n;
-    return (u128)q * factor + rest + (round_up && rest * n != part);
+    u64 unused, share = div_2by1(fee_pips, 0, PIPS - fee_pips, &unused);
+    return (Fees){fee_pips, small_divisor_of(PIPS), small_divisor_of(PIPS - fee_pips), share};
 }
 
 /* a * factor / divisor for a < 2**127, factor <= 10**6; false if not below 2**127. */
 static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor *by, bool round_up) {
-    if (LIKELY(hi64(a) == 0)) {
-        *quotient = scale_limb(lo64(a), factor, by->d >> PIPS_SHIFT, round_up);
-        return true;
-    }
     u128 p0 = (u128)lo64(a) * factor, p1 = (u128)hi64(a) * factor + hi64(p0);
     u64 x0 = lo64(p0), x1 = lo64(p1), rem = hi64(p1) << PIPS_SHIFT | x1 >> (64 - PIPS_SHIFT);
     if (rem >= by->d) return false;
@@ -116,11 +108,21 @@ static inline bool scale(u128 *quotient, u128 a, u64 factor, const SmallDivisor 
 
 /* What is left of an amount without its fee. */
 static inline bool without_fee(u128 *rest, u128 amount, const Fees *fees) {
-    if (LIKELY(hi64(amount) == 0)) {
-        *rest = scale_limb(lo64(amount), PIPS - fees->fee_pips, PIPS, false); /* by a divisor that the compiler knows */
-        return true;
-    }
-    return scale(rest, amount, PIPS - fees->fee_pips, &fees->pips, false);
+    u64 factor = PIPS - fees->fee_pips;
+    if (UNLIKELY(hi64(amount) != 0)) return scale(rest, amount, factor, &fees->pips, false);
+    /* (q * PIPS + r) * factor / PIPS = q * factor + r * factor / PIPS: divisions by what the compiler knows */
+    u64 q = lo64(amount) / PIPS;
+    *rest = (u128)q * factor + (lo64(amount) - q * PIPS) * factor / PIPS;
+    return true;
+}
+
+/* The fee on top of an amount in, rounded up. Of one limb it is a product that lacks less than 1, as the rest tells. */
+static inline bool fee_on(u128 *fee, u128 in, const Fees *fees) {
+    if (UNLIKELY(hi64(in) != 0)) return scale(fee, in, fees->fee_pips, &fees->rest, true);
+    u64 rest = PIPS - fees->fee_pips, q = hi64((u128)lo64(in) * fees->share);
+    u64 left = lo64(in) * fees->fee_pips - q * rest;
+    *fee = (u128)q + (left > rest) + (left != 0);
+    return true;
 }
 
 static inline void shift_left_96(u64 *r6, const u64 *a4) {
@@ -162,7 +164,7 @@ static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liqui
     if (!token0_between(&amount0, product, current, target, falls)) return false;
     in = falls ? amount0 : amount1;
     s->out = falls ? amount1 : amount0;
-    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
+    if (!fee_on(&s->fee, in, fees)) return false;
     s->paid = in + s->fee;
     s->next = target;
     s->is_whole = true;
@@ -172,10 +174,10 @@ static inline bool whole_step(FastStep *s, u128 current, u128 target, u128 liqui
 /* Whether amount * x >= liquidity * y (x, y: the prices' part), exactly; doubles decide unless they are too close. */
 bool reaches_exactly(u128 amount, u128 liquidity, u128 current, u128 target, bool is_token0);
 
-static inline bool reaches(u128 amount, u128 liquidity, u128 current, u128 target, bool is_token0) {
+static inline bool reaches(u128 amount, const Reciprocal *liquidity, u128 current, u128 target, bool is_token0) {
     static const double Q96 = 79228162514264337593543950336.0;
     u128 distance = current > target ? current - target : target - current;
-    double has = double128(amount), needs = double128(liquidity) * double128(distance);
+    double has = double128(amount), needs = liquidity->about * double128(distance);
     if (is_token0) {
         has *= double128(current) * double128(target);
         needs *= Q96;
@@ -184,7 +186,7 @@ static inline bool reaches(u128 amount, u128 liquidity, u128 current, u128 targe
     }
     if (has < needs * (1 - 1e-12)) return false;
     if (has > needs * (1 + 1e-12)) return true;
-    return reaches_exactly(amount, liquidity, current, target, is_token0);
+    return reaches_exactly(amount, liquidity->value, current, target, is_token0);
 }
 
 /* token0 paid in; `amount` already without the fee. in = amount - floor(rest / (current * next)). */
@@ -201,11 +203,12 @@ static inline bool partial_in_falling(FastStep *s, u128 current, u128 liquidity,
     d[2] = hi64(middle);
     d[3] = m[3] + (u64)(liquidity >> 96) + (middle < liquidity << 32);
     if (!div_6by4(&distance, &rest, &shift, n, d)) return false;
-    shift_right(rest.w, shift);
     s->next = current - distance;
-    mul_2x2(step.w, current, s->next);
     s->fee = remaining - amount;
-    if (UNLIKELY(!u256_lt(&rest, &step))) {
+    /* Mostly the product of the prices is above the divisor, and so above what is left. */
+    if (UNLIKELY(make128(d[3], d[2]) >= (u128)hi64(current) * hi64(s->next))) {
+        shift_right(rest.w, shift);
+        mul_2x2(step.w, current, s->next);
         memcpy(n, rest.w, sizeof rest.w);
         n[4] = n[5] = 0;
         if (!div_6by4(&surplus, &rest, &shift, n, step.w)) return false;
@@ -227,10 +230,10 @@ static inline void product_of(u64 *product, u128 amount, u128 rest) {
 }
 
 /* token1 paid in; `amount` already without the fee. in = amount - floor(rest / 2**96). */
-static inline bool partial_in_rising(FastStep *s, u128 current, const Divisor *liquidity, u128 remaining, u128 amount) {
-    u64 q[4], product[4];
-    u128 rest = div_shifted(q, amount, 96, liquidity);
-    s->next = current + make128(q[1], q[0]);
+static inline bool partial_in_rising(FastStep *s, u128 current, const Reciprocal *liquidity, u128 remaining, u128 amount) {
+    u64 product[4];
+    u128 rest;
+    s->next = current + div_x96(&rest, amount, liquidity);
     s->fee = remaining - amount + (rest >> 96);
     s->paid = remaining;
     product_of(product, amount, rest);
@@ -238,16 +241,16 @@ static inline bool partial_in_rising(FastStep *s, u128 current, const Divisor *l
 }
 
 /* token1 asked for: the price falls by ceil(amount * 2**96 / liquidity), which pays out the amount or more: capped. */
-static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const Divisor *liquidity, u128 amount,
+static inline bool partial_out_falling(FastStep *s, u128 current, u128 l, const Reciprocal *liquidity, u128 amount,
                                        const Fees *fees) {
-    u64 q[4], product[4];
-    u128 in, rest = div_shifted(q, amount, 96, liquidity);
-    u128 distance = make128(q[1], q[0]) + (rest != 0);
+    u64 product[4];
+    u128 in, rest, distance = div_x96(&rest, amount, liquidity);
+    distance += rest != 0;
     s->next = current - distance;
     s->out = amount;
     mul_2x2(product, l, distance);
     if (!token0_between(&in, product, current, s->next, true)) return false;
-    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
+    if (!fee_on(&s->fee, in, fees)) return false;
     s->paid = in + s->fee;
     return true;
 }
@@ -270,35 +273,35 @@ static inline bool partial_out_rising(FastStep *s, u128 current, u128 l, u128 am
     s->out = amount;
     mul_2x2(product, l, distance);
     if (!shift_right_96(&in, product, true)) return false;
-    if (!scale(&s->fee, in, fees->fee_pips, &fees->rest, true)) return false;
+    if (!fee_on(&s->fee, in, fees)) return false;
     s->paid = in + s->fee;
     return true;
 }
 
 /* A step that stops short of its target: it spends or pays out all that remains. `amount`: without the fee. */
-static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Divisor *liquidity_divisor, u128 remaining,
+static inline bool partial_step(FastStep *s, u128 current, u128 liquidity, const Reciprocal *reciprocal, u128 remaining,
                                 u128 amount, bool exact_in, bool zero_for_one, const Fees *fees) {
     s->is_whole = false;
     if (exact_in)
         return zero_for_one ? partial_in_falling(s, current, liquidity, remaining, amount)
-                            : partial_in_rising(s, current, liquidity_divisor, remaining, amount);
-    return zero_for_one ? partial_out_falling(s, current, liquidity, liquidity_divisor, amount, fees)
+                            : partial_in_rising(s, current, reciprocal, remaining, amount);
+    return zero_for_one ? partial_out_falling(s, current, liquidity, reciprocal, amount, fees)
                         : partial_out_rising(s, current, liquidity, amount, fees);
 }
 
 /* remaining < 2**127, liquidity > 0, fee <= PIPS - 2**19. Returns false where a number does not fit: then
- * step_general serves. `liquidity_divisor` is made of `liquidity`; `is_reaching`: the target is known to be reached. */
-static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Divisor *liquidity_divisor,
+ * step_general serves. `reciprocal` is made of `liquidity`; `is_reaching`: the target is known to be reached. */
+static inline bool step_fast(FastStep *s, u128 current, u128 target, u128 liquidity, const Reciprocal *reciprocal,
                              u128 remaining, bool exact_in, bool zero_for_one, const Fees *fees, bool is_reaching) {
     u128 amount = remaining;
     if (is_reaching && exact_in) return whole_step(s, current, target, liquidity, fees);
     if (exact_in && !without_fee(&amount, remaining, fees)) return false;
     /* What a whole step pays out is rounded down: amount >= floor(x) when amount + 1 > x. */
-    if (reaches(exact_in ? amount : amount + 1, liquidity, current, target, zero_for_one == exact_in)) {
+    if (reaches(exact_in ? amount : amount + 1, reciprocal, current, target, zero_for_one == exact_in)) {
         if (!whole_step(s, current, target, liquidity, fees)) return false;
         /* amount + 1 = x exactly: `reaches` is >= and the contract's condition >. */
         if (exact_in || LIKELY(s->out <= remaining)) return true;
     }
-    return partial_step(s, current, liquidity, liquidity_divisor, remaining, amount, exact_in, zero_for_one, fees);
+    return partial_step(s, current, liquidity, reciprocal, remaining, amount, exact_in, zero_for_one, fees);
 }
 #endif

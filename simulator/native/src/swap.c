@@ -154,12 +154,12 @@ static ALWAYS_INLINE bool quick_step(Quick *k, const Run *r, Pool *p, const Boun
         k->price = target;
         return true;
     }
-    const Divisor *divisor = divisor_for(p, k->liquidity);
-    if (!step_fast(&s, k->price, target, k->liquidity, divisor, k->remaining, r->exact_in, r->zero_for_one, &p->fees,
+    const Reciprocal *reciprocal = reciprocal_for(p, k->liquidity);
+    if (!step_fast(&s, k->price, target, k->liquidity, reciprocal, k->remaining, r->exact_in, r->zero_for_one, &p->fees,
                    k->is_reaching) ||
         !quick_share(&share, s.fee, r->setting, p->policy.denominator))
         return false;
-    div_shifted(q, s.fee - share, 128, divisor);
+    div_x128(q, s.fee - share, reciprocal);
     if (!quick_spend(k, r->exact_in, s.paid, s.out, share, make128(q[1], q[0]), make128(q[3], q[2]))) return false;
     k->price = s.next;
     k->is_reaching = false;
@@ -280,16 +280,16 @@ static inline bool swap_inside(Pool *p, Outcome *o, bool zero_for_one, bool exac
     if (target->w[2] != 0) return false;
     u128 remaining = u256_low(specified), amount = remaining, current = price_low(&p->price);
     if (exact_in && !without_fee(&amount, remaining, &p->fees)) return false;
-    if (reaches(exact_in ? amount : amount + 1, p->liquidity, current, price_low(target), zero_for_one == exact_in)) {
+    const Reciprocal *reciprocal = reciprocal_for(p, p->liquidity);
+    if (reaches(exact_in ? amount : amount + 1, reciprocal, current, price_low(target), zero_for_one == exact_in)) {
         *is_reaching = true;
         return false;
     }
-    const Divisor *divisor = divisor_for(p, p->liquidity);
-    if (!partial_step(&s, current, p->liquidity, divisor, remaining, amount, exact_in, zero_for_one, &p->fees) ||
+    if (!partial_step(&s, current, p->liquidity, reciprocal, remaining, amount, exact_in, zero_for_one, &p->fees) ||
         UNLIKELY(s.next == price_low(target)))
         return false;
     if (!quick_share(&o->protocol_fee, s.fee, setting_for(p, zero_for_one), p->policy.denominator)) return false;
-    div_shifted(q, s.fee - o->protocol_fee, 128, divisor);
+    div_x128(q, s.fee - o->protocol_fee, reciprocal);
     u256 growth = {{q[0], q[1], q[2], q[3]}}, paid = u256_of(s.paid), out = u256_of(s.out);
     u256_add(&o->growth, &p->growth[!zero_for_one], &growth);
     o->amount[!zero_for_one] = paid;
@@ -377,7 +377,7 @@ Status pool_swap(Pool *p, Outcome *o, Scratch *scratch, bool zero_for_one, const
     }
     if (o->tick != p->tick) {
         bool is_new;
-        if (!ring_own(&p->ring, 0, NULL)) return NO_MEMORY; /* without new slots */
+        if (!ring_is_own(p->ring) && !ring_own(&p->ring, 0, NULL)) return NO_MEMORY; /* without new slots */
         Observation now = observation_now(p, &is_new);
         for (int32_t i = 0; i < o->crossed; i++)
             turn(table_at(&p->table, first + way * i), p, &scratch->growths[i], &now, zero_for_one);

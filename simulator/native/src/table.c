@@ -88,10 +88,10 @@ int32_t table_floor(const Table *t, int32_t tick) {
     return low - 1;
 }
 
-static bool own_chunk(Table *t, uint32_t index) {
+bool table_own_chunk(Table *t, uint32_t index) {
     Chunk *shared = t->chunks[index], *own;
     if (atomic_load_explicit(&shared->users, memory_order_acquire) == 1) return true;
-    own = aligned_chunk();
+    own = malloc(sizeof *own);
     if (own == NULL) return false;
     memcpy(own->ticks, shared->ticks, sizeof own->ticks);
     atomic_init(&own->users, 1);
@@ -99,8 +99,6 @@ static bool own_chunk(Table *t, uint32_t index) {
     release_chunk(shared);
     return true;
 }
-
-bool table_own(Table *t, int32_t index) { return own_chunk(t, t->order->slots[index] >> CHUNK_BITS); }
 
 static bool own_order(Table *t, uint32_t more) {
     Order *old = t->order, *own;
@@ -143,13 +141,13 @@ bool table_reserve(Table *t, uint32_t more) {
     if (!own_order(t, more) || !reserve_freed(t)) return false;
     for (uint32_t i = 0; i < more; i++) {
         if (i < t->freed_count) {
-            if (!own_chunk(t, t->freed[t->freed_count - 1 - i] >> CHUNK_BITS)) return false;
+            if (!table_own_chunk(t, t->freed[t->freed_count - 1 - i] >> CHUNK_BITS)) return false;
             continue;
         }
         uint32_t slot = t->used + (i - t->freed_count);
         if (slot >> CHUNK_BITS == t->chunk_count) {
             if (!add_chunk(t)) return false;
-        } else if (!own_chunk(t, slot >> CHUNK_BITS)) {
+        } else if (!table_own_chunk(t, slot >> CHUNK_BITS)) {
             return false;
         }
     }

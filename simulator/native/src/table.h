@@ -74,8 +74,11 @@ static inline bool table_is_own(const Table *t, int32_t index) {
     Chunk *chunk = t->chunks[t->order->slots[index] >> CHUNK_BITS];
     return atomic_load_explicit(&chunk->users, memory_order_acquire) == 1;
 }
+bool table_own_chunk(Table *t, uint32_t index);
 /* Make the record at an index private to this fork. */
-bool table_own(Table *t, int32_t index);
+static inline bool table_own(Table *t, int32_t index) {
+    return LIKELY(table_is_own(t, index)) || table_own_chunk(t, t->order->slots[index] >> CHUNK_BITS);
+}
 /* Make the order private, with room for this many more ticks, each with a private slot. */
 bool table_reserve(Table *t, uint32_t more);
 /* After table_reserve: put an empty record in its place and return it. */

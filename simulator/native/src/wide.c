@@ -84,3 +84,23 @@ void wide_divrem(u64 *q, u64 *rem, const u64 *num, int nn, const u64 *den, int n
     if (rem == NULL) return;
     for (int i = 0; i < n && i < nn; i++) rem[i] = bits ? u[i] >> bits | (i + 1 <= nn ? u[i + 1] << (64 - bits) : 0) : u[i];
 }
+
+u128 div_shifted(u64 *q, u128 a, int k, const Divisor *d) {
+    /* a << (k + shift) without its lowest limb, which is 0; by whole limbs, of which there are none, one or two */
+    int s = k - 64 + d->shift, bits = s & 63;
+    u64 x0 = lo64(a) << bits, x1 = shift_pair(hi64(a), lo64(a), bits), x2 = shift_pair(0, hi64(a), bits), x3 = 0, x4 = 0;
+    if (s >= 128)
+        x4 = x2, x3 = x1, x2 = x0, x1 = x0 = 0;
+    else if (s >= 64)
+        x3 = x2, x2 = x1, x1 = x0, x0 = 0;
+    u128 rem = make128(x2, x1);
+    q[3] = q[2] = 0;
+    if (UNLIKELY((x3 | x4) != 0 || rem >= make128(d->d1, d->d0))) {
+        rem = make128(x4, x3);
+        q[3] = div_3by2(&rem, x2, d->d1, d->d0, d->inverse);
+        q[2] = div_3by2(&rem, x1, d->d1, d->d0, d->inverse);
+    }
+    q[1] = div_3by2(&rem, x0, d->d1, d->d0, d->inverse);
+    q[0] = div_3by2(&rem, 0, d->d1, d->d0, d->inverse);
+    return rem >> d->shift;
+}

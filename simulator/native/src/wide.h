@@ -17,6 +17,11 @@ typedef struct {
     u64 w[4];
 } u256;
 
+/* Instructions that C has no words for; -DTIDELINE_PORTABLE does without. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(TIDELINE_PORTABLE)
+#define TIDELINE_X86
+#endif
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -28,6 +33,7 @@ static inline u128 make128(u64 hi, u64 lo) { return (u128)hi << 64 | lo; }
 
 /* By parts below 2**63, since the signed conversion is the one every processor has. */
 static inline double double128(u128 x) {
+    if (LIKELY(x >> 63 == 0)) return (double)(int64_t)lo64(x);
     double low = (double)(int64_t)(lo64(x) & INT64_MAX), middle = (double)(int64_t)((u64)(x >> 63) & INT64_MAX);
     double sum = middle * 0x1p63 + low;
     if (UNLIKELY(hi64(x) >> 62 != 0)) sum += (double)(int64_t)(hi64(x) >> 62) * 0x1p126;
@@ -54,21 +60,41 @@ static inline u128 u256_low(const u256 *a) { return make128(a->w[1], a->w[0]); }
 static inline u128 u256_high(const u256 *a) { return make128(a->w[3], a->w[2]); }
 static inline u256 u256_pair(u128 high, u128 low) { return (u256){{lo64(low), hi64(low), lo64(high), hi64(high)}}; }
 
-/* Halves of 128 bits: compilers turn their carries into add-with-carry. Both return the carry out. */
+/* Both return the carry out. No compiler makes a chain of add-with-carry out of C; by halves of 128 bits they come close. */
 static inline u64 u256_add(u256 *r, const u256 *a, const u256 *b) {
+#ifdef TIDELINE_X86
+    u64 w0 = a->w[0], w1 = a->w[1], w2 = a->w[2], w3 = a->w[3];
+    bool over;
+    __asm__("addq %5, %0\n\tadcq %6, %1\n\tadcq %7, %2\n\tadcq %8, %3"
+            : "+&r"(w0), "+&r"(w1), "+&r"(w2), "+&r"(w3), "=@ccc"(over)
+            : "rm"(b->w[0]), "rm"(b->w[1]), "rm"(b->w[2]), "rm"(b->w[3]));
+    *r = (u256){{w0, w1, w2, w3}};
+    return over;
+#else
     u128 low = u256_low(a) + u256_low(b), carry = low < u256_low(a);
     u128 high = u256_high(a) + u256_high(b), whole = high + carry;
     u64 over = (u64)(high < u256_high(a)) | (u64)(whole < high);
     *r = u256_pair(whole, low);
     return over;
+#endif
 }
 
 static inline u64 u256_sub(u256 *r, const u256 *a, const u256 *b) {
+#ifdef TIDELINE_X86
+    u64 w0 = a->w[0], w1 = a->w[1], w2 = a->w[2], w3 = a->w[3];
+    bool under;
+    __asm__("subq %5, %0\n\tsbbq %6, %1\n\tsbbq %7, %2\n\tsbbq %8, %3"
+            : "+&r"(w0), "+&r"(w1), "+&r"(w2), "+&r"(w3), "=@ccc"(under)
+            : "rm"(b->w[0]), "rm"(b->w[1]), "rm"(b->w[2]), "rm"(b->w[3]));
+    *r = (u256){{w0, w1, w2, w3}};
+    return under;
+#else
     u128 low = u256_low(a) - u256_low(b), borrow = u256_low(a) < u256_low(b);
     u128 high = u256_high(a) - u256_high(b), whole = high - borrow;
     u64 under = (u64)(u256_high(a) < u256_high(b)) | (u64)(high < borrow);
     *r = u256_pair(whole, low);
     return under;
+#endif
 }
 
 static inline bool u256_is_zero(const u256 *a) { return (a->w[0] | a->w[1] | a->w[2] | a->w[3]) == 0; }
@@ -126,7 +152,7 @@ static inline void mul_4x2(u64 *r, const u64 *a, u128 b) {
 
 /* floor((hi, lo) / d) for hi < d. */
 static inline u64 div_2by1(u64 hi, u64 lo, u64 d, u64 *rem) {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TIDELINE_X86
     u64 q, r;
     __asm__("divq %4" : "=a"(q), "=d"(r) : "0"(lo), "1"(hi), "r"(d) : "cc");
     *rem = r;
@@ -200,30 +226,78 @@ static inline void shift_2to6(u64 *x, u128 a, int s) {
 static inline u64 shift_pair(u64 high, u64 low, int bits) { return high << bits | low >> 1 >> (63 - bits); }
 
 /* q (4 limbs) = floor((a << k) / d), 64 <= k <= 128; the quotient must be below 2**256. Returns the remainder. */
-static inline u128 div_shifted(u64 *q, u128 a, int k, const Divisor *d) {
-    /* a << (k + shift) without its lowest limb, which is 0; by whole limbs, of which there are none, one or two */
-    int s = k - 64 + d->shift, bits = s & 63;
-    u64 x0 = lo64(a) << bits, x1 = shift_pair(hi64(a), lo64(a), bits), x2 = shift_pair(0, hi64(a), bits), x3 = 0, x4 = 0;
-    if (s >= 128)
-        x4 = x2, x3 = x1, x2 = x0, x1 = x0 = 0;
-    else if (s >= 64)
-        x3 = x2, x2 = x1, x1 = x0, x0 = 0;
-    u128 rem = make128(x2, x1);
-    q[3] = q[2] = 0;
-    if (UNLIKELY((x3 | x4) != 0 || rem >= make128(d->d1, d->d0))) {
-        rem = make128(x4, x3);
-        q[3] = div_3by2(&rem, x2, d->d1, d->d0, d->inverse);
-        q[2] = div_3by2(&rem, x1, d->d1, d->d0, d->inverse);
-    }
-    q[1] = div_3by2(&rem, x0, d->d1, d->d0, d->inverse);
-    q[0] = div_3by2(&rem, 0, d->d1, d->d0, d->inverse);
-    return rem >> d->shift;
-}
+u128 div_shifted(u64 *q, u128 a, int k, const Divisor *d);
 
 static inline void shift_left(u64 *x, int n, int bits) {
     if (bits == 0) return;
     for (int i = n - 1; i > 0; i--) x[i] = x[i] << bits | x[i - 1] >> (64 - bits);
     x[0] <<= bits;
+}
+
+/* --- By a divisor that serves many times -------------------------------------------------------------------------------- */
+
+/* A divisor with floor((2**192 - 1) / d), least limb first, and about as a double. */
+typedef struct {
+    Divisor divisor;
+    u128 value;
+    u64 inverse[3];
+    double about;
+} Reciprocal;
+
+/* d > 0. By v = floor((2**192 - 1) / d'), d' = d << shift, and what is left of it, r: the result is
+ * (v << shift) + floor((r << shift) / d'), of which the second part has `shift` bits. */
+static inline Reciprocal reciprocal_of(u128 d) {
+    Divisor by = divisor_of(d);
+    int bits = by.shift & 63;
+    u128 left = ~((u128)by.inverse * by.d0 + make128(by.d0 + by.inverse * by.d1, 0));
+    u128 low = make128(1, by.inverse) << bits;
+    u64 upper = by.shift >= 64 ? div_3by2(&left, 0, by.d1, by.d0, by.inverse) : 0;
+    u128 rest = left >> 1 >> (63 - bits);
+    u64 lower = div_3by2(&rest, lo64(left) << bits, by.d1, by.d0, by.inverse);
+    u128 second = (u128)upper << bits | lower;
+    if (by.shift < 64) return (Reciprocal){by, d, {lo64(low | second), hi64(low | second), 0}, double128(d)};
+    return (Reciprocal){by, d, {lo64(second), lo64(low) | hi64(second), hi64(low)}, double128(d)};
+}
+
+/* x (4 limbs) = a * inverse. For a below 2**64, x / 2**192 is not above a / d and less than a / 2**192 below it. */
+static inline void mul_inverse(u64 *x, u64 a, const Reciprocal *d) {
+    u128 p0 = (u128)a * d->inverse[0], p1 = (u128)a * d->inverse[1] + hi64(p0), p2 = (u128)a * d->inverse[2] + hi64(p1);
+    x[0] = lo64(p0);
+    x[1] = lo64(p1);
+    x[2] = lo64(p2);
+    x[3] = hi64(p2);
+}
+
+/* q (4 limbs) = floor(a * 2**128 / d), which must be below 2**256. */
+static inline void div_x128(u64 *q, u128 a, const Reciprocal *d) {
+    u64 x[4];
+    mul_inverse(x, lo64(a), d);
+    /* The quotient is one more only where what x lacks carries into it. */
+    if (UNLIKELY(hi64(a) != 0 || x[0] + lo64(a) < lo64(a))) {
+        div_shifted(q, a, 128, &d->divisor);
+        return;
+    }
+    q[0] = x[1];
+    q[1] = x[2];
+    q[2] = x[3];
+    q[3] = 0;
+}
+
+/* floor(a * 2**96 / d), which must be below 2**128. */
+static inline u128 div_x96(u128 *rest, u128 a, const Reciprocal *d) {
+    u64 x[4];
+    if (UNLIKELY(hi64(a) != 0 || d->divisor.shift == 0)) {
+        *rest = div_shifted(x, a, 96, &d->divisor);
+        return make128(x[1], x[0]);
+    }
+    mul_inverse(x, lo64(a), d);
+    u128 q = make128(x[2] >> 32 | x[3] << 32, x[1] >> 32 | x[2] << 32), left = (a << 96) - q * d->value;
+    if (UNLIKELY(left >= d->value)) { /* d has a bit to spare, so there is no doubt about it */
+        q++;
+        left -= d->value;
+    }
+    *rest = left;
+    return q;
 }
 
 /* --- Six limbs by four, quotient of two ------------------------------------------------------------------------------ */
