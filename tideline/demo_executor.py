@@ -10,9 +10,11 @@ from collections.abc import Callable
 from eth_account import Account
 
 from db.url import DATABASE_ENV
+from protocol.errors import ChainError
 from simulator.chain import launcher
 
 _KEY_ENV = "TIDELINE_DEMO_KEEPER_KEY"
+_START_S = 120
 
 
 class DemoExecutor:
@@ -28,6 +30,7 @@ class DemoExecutor:
         self._tell = tell
         self._process: asyncio.subprocess.Process | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._has_spoken = asyncio.Event()
 
     @property
     def keeper(self) -> str:
@@ -41,8 +44,12 @@ class DemoExecutor:
         return None if self._process is None else self._process.returncode
 
     async def start(self, url: str) -> None:
-        """Run it at this node, and no longer at the last one."""
+        """Run it at this node, and no longer at the last one; return once it works, or has ended.
+
+        Raises ChainError when it does neither: a slow machine takes half a minute to begin, not two.
+        """
         await self.end()
+        self._has_spoken.clear()
         command = [sys.executable, "-P", "-m", "tideline", "executor", "--live", "--rpc", url, "--allow", self._vault]
         command += ["--key", f"env:{_KEY_ENV}"]
         self._process = await asyncio.create_subprocess_exec(
@@ -54,6 +61,11 @@ class DemoExecutor:
             start_new_session=True,  # Ctrl-C reaches us first, and we stop it in order
         )
         self._telling = asyncio.create_task(self._pass_on(self._process))
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._has_spoken.wait()
+        except TimeoutError as error:
+            raise ChainError(f"the executor said nothing for {_START_S} s", retryable=False) from error
 
     async def end(self) -> None:
         """End it in order. Idempotent."""
@@ -67,4 +79,6 @@ class DemoExecutor:
     async def _pass_on(self, process: asyncio.subprocess.Process) -> None:
         if process.stderr is not None:
             async for line in process.stderr:
+                self._has_spoken.set()
                 self._tell(line.decode(errors="replace").rstrip().removeprefix("executor "))
+        self._has_spoken.set()
