@@ -178,4 +178,4 @@ def test_progress_comes_now_and_then_and_the_first_difference_at_once(capsys: py
     now = PROGRESS_S
     progress.take(PlayedBlock(7, "0x", 84, (), (difference,)))
     told = capsys.readouterr().err
-    assert told == "devnet         block 7  3 swaps played, 3 differ from the record\n"
+    assert told == "devnet      block 7  3 swaps played, 3 differ from the record\n"
