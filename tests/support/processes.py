@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Self
 
 TIDELINE = (sys.executable, "-P", "-m", "tideline")
 PATIENCE_S = 120
+LISTENING_S = 300
 # What a developer has set must not decide a test.
 _FOREIGN = re.compile(r"BT_.*|NETUID|TIDELINE_.*|PYTEST_.*")
 
@@ -55,12 +57,15 @@ class Background:
         return self.process.pid
 
     def until(self, text: str) -> str:
-        """Return the next line that contains a text. Fails when the process ends before."""
+        """Return the next line that contains a text. Fails when the process ends before, or goes on without it."""
         assert self.process.stderr is not None
+        give_up = time.monotonic() + LISTENING_S
         for line in self.process.stderr:
             self.lines.append(line)
             if text in line:
                 return line
+            if time.monotonic() > give_up:
+                break
         raise AssertionError(f"{text!r} was never said:\n{''.join(self.lines)}")
 
     def signal(self, number: signal.Signals) -> None:

@@ -93,6 +93,7 @@ def test_a_live_round_on_chain_is_shown_beside_the_markets(shown: tuple[Path, li
     assert re.search(r"live score of narrow-band .* bp of the vault's NAV: fees earned \+.* gas -.* NAV against", said)
     assert f", {tx_hash}" in next(line for line in told if line.startswith("executor ") and "reconciled" in line)
     assert "played by another validator" not in said and "not shown" not in said
+    assert len(re.findall(r"wbtc-weth-live evaluation round \d+ of ", said)) == 1, "the service left the job alone"
     summary = json.loads(out.splitlines()[-1])
     assert (summary["live_rounds"], summary["live_executions"], summary["inconclusive"]) == (1, 1, 0)
     assert summary["rounds"] > 1 and summary["jobs"] == 3 and summary["weights_set"] > 0
