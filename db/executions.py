@@ -53,9 +53,11 @@ async def get(tables: Tables, execution_id: str) -> Execution | None:
     return None if row is None else to_record(Execution, row)
 
 
-async def all_of(tables: Tables, job_id: JobId | None, *, status: str | None, limit: int) -> list[Execution]:
-    """Return executions, newest first."""
-    rows = tables.live_executions.all()
+async def all_of(
+    tables: Tables, job_id: JobId | None, *, status: str | None, since: int, limit: int
+) -> list[Execution]:
+    """Return executions written since then, newest first."""
+    rows = tables.live_executions.filter(created_at__gte=since)
     if job_id is not None:
         rows = rows.filter(job_id=job_id)
     if status is not None:

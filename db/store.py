@@ -239,11 +239,11 @@ class Store:
         return await self._read(executions.get, execution_id)
 
     async def executions(
-        self, job_id: JobId | str | None = None, *, status: str | None = None, limit: int = 1000
+        self, job_id: JobId | str | None = None, *, status: str | None = None, since: int = 0, limit: int = 1000
     ) -> list[Execution]:
-        """Return executions, newest first."""
+        """Return executions written since then (unix seconds), newest first."""
         only = None if job_id is None else JobId(job_id)
-        return await self._read(executions.all_of, only, status=status, limit=limit)
+        return await self._read(executions.all_of, only, status=status, since=since, limit=limit)
 
     async def round_executions(self, round_id: RoundId | str) -> list[Execution]:
         """Return a round's intents and what became of them, by checkpoint."""
@@ -269,6 +269,10 @@ class Store:
     async def get_transaction(self, execution_id: str) -> Transaction | None:
         """Return an intent's transaction, or None."""
         return await self._read(transactions.get, execution_id)
+
+    async def intent_transactions(self, intent_id: str) -> list[Transaction]:
+        """Return all transactions of an intent, in their order."""
+        return await self._read(transactions.of_intent, intent_id)
 
     async def unfinished_transactions(self, chain_id: int, sender: str) -> list[Transaction]:
         """Return a key's transactions that have not ended: those with a nonce first, by nonce."""

@@ -44,7 +44,7 @@ async def plan(tables: Tables, calls: Sequence[Call], *, amounts: str | None, no
     rows = [tables.transactions(**{**to_values(call), **fresh}) for call in calls]
     if await get(tables, intent_id) is None:  # what is there is never added to
         await tables.transactions.bulk_create(rows, ignore_conflicts=True)
-    found = [await _read(tables, row) for row in await _steps(tables, intent_id)]
+    found = await of_intent(tables, intent_id)
     if [transaction.call for transaction in found] != list(calls):
         raise StoreError("this intent has another transaction already", execution_id=intent_id)
     if amounts is not None and all(transaction.phase == "planned" for transaction in found):
@@ -58,6 +58,11 @@ async def get(tables: Tables, execution_id: str) -> Transaction | None:
     """Return the transaction of an intent, or of a later step of one, or None."""
     row = await tables.transactions.get_or_none(execution_id=execution_id)
     return None if row is None else await _read(tables, row)
+
+
+async def of_intent(tables: Tables, intent_id: str) -> list[Transaction]:
+    """Return all transactions of an intent, in their order."""
+    return [await _read(tables, row) for row in await _steps(tables, intent_id)]
 
 
 async def unfinished(tables: Tables, chain_id: int, sender: str) -> list[Transaction]:

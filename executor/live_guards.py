@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from executor.guards import Allowed, Refused, Verdict
+from executor.vault import VaultLimits
 
 _MILLION = 1_000_000
 
@@ -26,10 +27,23 @@ class LiveLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What plans turn over and lose, in parts per million of their vault's worth."""
+
+    turnover_ppm: int = 0
+    loss_ppm: int = 0
+
+    def __add__(self, other: Used) -> Used:
+        return Used(self.turnover_ppm + other.turnover_ppm, self.loss_ppm + other.loss_ppm)
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
-    """An intent and its chain. `age_blocks` counts from the block at which the plan takes effect; `turnover_ppm` and
-    `loss_ppm` are this plan's, the daily ones what was before it. `external_price_x96` is a square root, where the
-    operator has a second source of prices.
+    """An intent and its chain. `age_blocks` counts from the block at which the plan takes effect. `plan` is what this
+    plan comes to, `round` and `day` what was before it: in its round, and in the last day, its round included.
+    `vault_limits` are those that the vault sets itself; `since_due_s` is how long after the round's plan before it this
+    one was due, where there was one; `external_price_x96` is a square root, where the operator has a second source of
+    prices.
     """
 
     vault: str
@@ -37,10 +51,11 @@ class Situation:
     tick: int
     mean_tick: int | None
     sqrt_price_x96: int
-    turnover_ppm: int
-    daily_turnover_ppm: int
-    loss_ppm: int
-    daily_loss_ppm: int
+    plan: Used
+    round: Used
+    day: Used
+    vault_limits: VaultLimits | None = None
+    since_due_s: int | None = None
     external_price_x96: int | None = None
 
 
@@ -80,13 +95,31 @@ def check_rest(rested_s: int, limits: LiveLimits) -> Verdict:
     return Refused(f"the vault rests for {limits.cooldown_s - rested_s} s more", is_passing=True)
 
 
+def check_opening(day: Used, limits: LiveLimits) -> Verdict:
+    """Judge whether a live round may open: half of each of the day's budgets must be left for it alone.
+
+    Parameters: day  what the vault's plans of the last day came to
+    Returns:    Allowed, or Refused for now. Within that half no plan of the round can meet the end of the day's budget
+    Rounding:   the half is floored
+    Source:     ADR 7
+    """
+    for name, value, most in (
+        ("turnover", day.turnover_ppm, limits.max_daily_turnover_ppm // 2),
+        ("loss", day.loss_ppm, limits.max_daily_loss_ppm // 2),
+    ):
+        if value > most:
+            return Refused(f"{value} ppm of {name} in the last day, at most {most} before a round", is_passing=True)
+    return Allowed()
+
+
 def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:
     """Judge an intent on the chain as it is.
 
     Parameters: situation  at one block   ·   limits  see `LiveLimits`
-    Returns:    Allowed, or Refused naming the first limit that is exceeded and by what
-    Rounding:   the share by which two prices differ is floored
-    Source:     execution reference §10
+    Returns:    Allowed, or Refused naming the first limit that is exceeded and by what. The plan is at fault for its
+                own cost and for what its round comes to with it, never for what others have used
+    Rounding:   the share by which two prices differ and the half of a day's budget are floored
+    Source:     execution reference §10, ADR 7
     """
     s = situation
     for verdict in (check_vault(s.vault, limits), check_age(s.age_blocks, limits)):
@@ -94,12 +127,22 @@ def check_situation(situation: Situation, limits: LiveLimits) -> Verdict:
             return verdict
     if s.mean_tick is None:
         return Refused(f"the pool does not remember its price of {limits.twap_s} s ago")
-    turnover, loss = s.daily_turnover_ppm + s.turnover_ppm, s.daily_loss_ppm + s.loss_ppm
+    in_round, in_day = s.round + s.plan, s.day + s.plan
+    hurry_s = 0
+    plan_loss_ppm, daily_loss_ppm = _MILLION, limits.max_daily_loss_ppm
+    if s.vault_limits is not None:
+        plan_loss_ppm = s.vault_limits.max_loss_ppm
+        hurry_s = 0 if s.since_due_s is None else s.vault_limits.cooldown_s - s.since_due_s
+        daily_loss_ppm = min(daily_loss_ppm, s.vault_limits.max_daily_loss_ppm)
     for name, value, most, is_plans in (
         ("ticks between price and mean", abs(s.tick - s.mean_tick), limits.max_deviation_ticks, False),
         ("ppm between price and external price", _apart_ppm(s), limits.max_external_ppm, False),
-        ("ppm of turnover in a day", turnover, limits.max_daily_turnover_ppm, True),
-        ("ppm of loss in a day", loss, limits.max_daily_loss_ppm, True),
+        ("seconds of rest left from its round's last plan", hurry_s, 0, True),
+        ("ppm of loss in one plan", s.plan.loss_ppm, plan_loss_ppm, True),
+        ("ppm of turnover in a round", in_round.turnover_ppm, limits.max_daily_turnover_ppm // 2, True),
+        ("ppm of loss in a round", in_round.loss_ppm, daily_loss_ppm // 2, True),
+        ("ppm of turnover in a day", in_day.turnover_ppm, limits.max_daily_turnover_ppm, False),
+        ("ppm of loss in a day", in_day.loss_ppm, limits.max_daily_loss_ppm, False),
     ):
         if value > most:
             return Refused(f"{value} {name}, at most {most}", is_plans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from executor.guards import Limits, Proposal, Refused, check
-from executor.live_guards import LiveLimits, Situation, check_situation
+from executor.live_guards import LiveLimits, Situation, Used, check_situation
 from executor.reading import VaultReading
 from executor.standing import Standing, standing_of
 from executor.vault_adapter import Order, Step, VaultAdapter
@@ -32,17 +32,18 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """An intent's plan: whose, for which vault, since when, and what plans of the last day turned over and lost there.
-
-    The loss counts where the vault does not count itself.
+    """An intent's plan: whose, for which vault, since when, and what plans before it came to: in its round, and in the
+    last day. The day's loss counts where the vault does not count itself; `since_due_s` is the time between this plan
+    and its round's last one, as they were due.
     """
 
     execution_id: str
     vault: str
     plan: Plan
     effective_block: int
-    daily_turnover_ppm: int
-    daily_loss_ppm: int
+    round: Used
+    day: Used
+    since_due_s: int | None = None
     external_price_x96: int | None = None
 
 
@@ -77,8 +78,8 @@ def prepare(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bo
     fork, plan = order.fork, order.plan
     after = fork.copy()
     execution = execute_plan(after, plan)
-    turnover_ppm, loss_ppm = _turnover_ppm(fork, execution), _loss_ppm(fork, after)
-    situation = _situation(wish, reading, fork, turnover_ppm=turnover_ppm, loss_ppm=loss_ppm)
+    used = Used(_turnover_ppm(fork, execution), _loss_ppm(fork, after))
+    situation = _situation(wish, reading, fork, used)
     for verdict in (check_situation(situation, bounds.live), check(_proposal(fork, plan), bounds.plan)):
         if isinstance(verdict, Refused):
             return verdict
@@ -86,7 +87,7 @@ def prepare(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bo
     if isinstance(steps, Refused):
         return steps
     deadlines = tuple(reading.header.timestamp + bounds.deadline_s * number for number in range(1, len(steps) + 1))
-    return Prepared(steps, deadlines, standing_of(fork), standing_of(after), turnover_ppm, loss_ppm)
+    return Prepared(steps, deadlines, standing_of(fork), standing_of(after), used.turnover_ppm, used.loss_ppm)
 
 
 def _order(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bounds) -> Order | Refused:
@@ -103,19 +104,21 @@ def _order(wish: Wish, reading: VaultReading, adapter: VaultAdapter, bounds: Bou
     return adapter.fit(Order(fork, plan, interval, keccak256(wish.execution_id.encode()), deadline_s))
 
 
-def _situation(wish: Wish, reading: VaultReading, fork: Fork, *, turnover_ppm: int, loss_ppm: int) -> Situation:
+def _situation(wish: Wish, reading: VaultReading, fork: Fork, used: Used) -> Situation:
     counted = reading.daily_loss_x18
+    day = wish.day if counted is None else replace(wish.day, loss_ppm=-(-counted // 10**12))
     return Situation(
         vault=wish.vault,
         age_blocks=reading.header.number - wish.effective_block,
         tick=fork.pool.tick,
         mean_tick=reading.mean_tick,
         sqrt_price_x96=fork.pool.sqrt_price_x96,
-        turnover_ppm=turnover_ppm,
-        daily_turnover_ppm=wish.daily_turnover_ppm,
-        loss_ppm=loss_ppm,
+        plan=used,
+        round=wish.round,
+        day=day,
+        vault_limits=reading.limits,
+        since_due_s=wish.since_due_s,
         external_price_x96=wish.external_price_x96,
-        daily_loss_ppm=wish.daily_loss_ppm if counted is None else -(-counted // 10**12),
     )
 
 

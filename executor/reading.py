@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from executor.liquidity_manager import LiquidityManager
+from executor.vault import VaultLimits
 from executor.vault_adapter import Listing, TidelineVault, VaultAdapter
 from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator.chain.abi import address_of, call_data, read_words, selector, signed, words
@@ -28,7 +29,8 @@ class VaultReading:
 
     `gifts` is the liquidity that strangers added in its name: the contract takes it when it closes the range.
     `mean_tick` is the pool's over the asked seconds, None where it does not remember so far; `daily_loss_x18` what the
-    vault itself counts as lost in the last day, in units of 1e-18 of its worth; None where it does not count.
+    vault itself counts as lost in the last day, in units of 1e-18 of its worth, and `limits` those that it sets; both
+    None where it does neither.
     """
 
     header: Header
@@ -37,6 +39,7 @@ class VaultReading:
     gifts: tuple[tuple[Range, int], ...]
     mean_tick: int | None
     daily_loss_x18: int | None
+    limits: VaultLimits | None
 
 
 class VaultReader:
@@ -113,11 +116,12 @@ class VaultReader:
             raise SimulationError("the vault was asked for and not read", vault=self._adapter.address)
         fork = Fork.from_opening(reading.snapshot, reading.vault)
         gifts = _disown_gifts(fork, listing)
-        daily_loss_x18 = None
+        daily_loss_x18 = limits = None
         if self._adapter.guards_itself:
             [daily_loss_x18] = await self._ask(header, self._adapter.address, call_data("daily_loss_x18()"))
+            limits = VaultLimits(*await self._ask(header, self._adapter.address, call_data("limits()")))
         mean_tick = await self._mean_tick(header, twap_s)
-        return VaultReading(header, listing, fork, gifts, mean_tick, daily_loss_x18)
+        return VaultReading(header, listing, fork, gifts, mean_tick, daily_loss_x18, limits)
 
     async def _mean_tick(self, header: Header, seconds: int) -> int | None:
         data = "0x" + (selector("observe(uint32[])") + words(32, 2, seconds, 0)).hex()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from db.transaction import Receipt
+from executor.past import read_amounts
 from executor.preparation import Prepared
 from executor.standing import Standing
 from protocol.errors import StoreError
@@ -80,12 +81,6 @@ def _paid(values: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
     """Return what all steps so far have cost: one is reconciled once, in the write that ends it."""
     fee_wei = int(values.get("fee_wei", 0)) + receipt.fee_wei
     return {"fee_wei": str(fee_wei), "steps_done": values.get("steps_done", 0) + 1}
-
-
-def read_amounts(amounts: str | None) -> dict[str, Any]:
-    """Return what an execution says of itself; nothing where nothing was written."""
-    values = json.loads(amounts) if amounts else {}
-    return values if isinstance(values, dict) else {}
 
 
 def _text(values: dict[str, Any]) -> str:

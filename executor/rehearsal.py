@@ -17,7 +17,9 @@ from simulator.chain.compiler import compiled
 from simulator.market import MarketInfo
 
 _REHEARSE = "rehearse(address,address,address,address,address,(address,bytes)[])"
-_PLANS_FAULTS = ("too narrow", "too far", "too many positions", "loss")  # the vault's words; a daily loss is one, too
+# The vault's words. Its "loss" and "daily loss" are no plan's: what a plan costs was judged before (ADR 7); here its
+# means are behind the price, or the day was used up by others.
+_PLANS_FAULTS = ("too narrow", "too far", "too many positions")
 _PASSING = ("cooldown", "paused")
 _HEAD_WORDS = 6  # of the answer: idle balances, the caller's, the price, where the list begins
 

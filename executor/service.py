@@ -16,7 +16,7 @@ from db.store import Store
 from db.transaction import Transaction, read_step_id
 from executor.guards import Refused
 from executor.live_guards import check_age, check_rest, check_vault
-from executor.past import past_of
+from executor.past import MOST_IN_A_DAY, past_of
 from executor.preparation import Bounds, Prepared, Wish, prepare
 from executor.price_source import PriceSource
 from executor.reading import VaultReader, VaultReading
@@ -26,13 +26,13 @@ from executor.standing import difference, standing_of
 from executor.transactor import Ordered, Transactor
 from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
 from simulator.chain import rpc
+from simulator.chain.blocks import Header
 from simulator.chain.endpoints import Endpoints
 from simulator.plan import Plan
 from simulator.recorded import Clock
 
 CHAIN = "chain"  # the mode of an intent that is to reach one
 PLANNED = "planned"
-_MOST_IN_A_DAY = 10_000  # intents, of all vaults
 _REHEARSAL_S = 20.0
 _KEPT_BLOCKS = 100  # whose state a node that is no archive still has
 _HALTED, _SILENT, _BLIND = "halted", "silent", "blind"  # what is told once, beside what is told of an intent
@@ -203,7 +203,7 @@ class ExecutorService:
             if isinstance(fresh, Refused):
                 return fresh
             plan = _read_plan(intent)
-            wish = await self._wish(intent, plan, reader)
+            wish = await self._wish(intent, plan, reader, header)
             if isinstance(wish, Refused):
                 return wish
             reading = await reader.read(header, twap_s=bounds.live.twap_s)
@@ -221,14 +221,17 @@ class ExecutorService:
             return Refused(f"the node and the simulator differ: {apart}")
         return reading, prepared
 
-    async def _wish(self, intent: Execution, plan: Plan, reader: VaultReader) -> Wish | Refused:
+    async def _wish(self, intent: Execution, plan: Plan, reader: VaultReader, header: Header) -> Wish | Refused:
         """Return what is to be judged: the plan, what the vault's others came to, and what the price is elsewhere."""
         desk = self._desk
-        past = past_of(await desk.store.executions(limit=_MOST_IN_A_DAY), intent, now=desk.now())
+        past = past_of(await desk.store.executions(limit=MOST_IN_A_DAY), intent, now=desk.now())
         if not reader.adapter.guards_itself:
             rest = check_rest(desk.now() - past.last_at, desk.bounds.live)
             if isinstance(rest, Refused):
                 return rest
+        since_due_s: int | None = None
+        if past.due_block is not None:  # both are looked at from the block before they take effect on
+            since_due_s = header.timestamp - (await reader.header(past.due_block - 1)).timestamp
         price: int | None = None
         if desk.prices is not None:
             try:
@@ -243,8 +246,9 @@ class ExecutorService:
             vault=intent.vault,
             plan=plan,
             effective_block=intent.effective_block,
-            daily_turnover_ppm=past.turnover_ppm,
-            daily_loss_ppm=past.loss_ppm,
+            round=past.round,
+            day=past.day,
+            since_due_s=since_due_s,
             external_price_x96=price,
         )
 

@@ -25,7 +25,7 @@ from simulator.round import Ask
 from validator import job_settings
 from validator.eligibility import live_candidate
 from validator.live_round import Patience, settle
-from validator.ports import Guard, Miners, Roster
+from validator.ports import Gate, Guard, Miners, Roster
 from validator.progress import (
     Asked,
     IntentStored,
@@ -57,6 +57,7 @@ class RunnerContext:
     miners: Miners
     roster: Roster
     guard: Guard
+    gate: Gate
     signer: Signer
     observe: Observer
     code_version: str
@@ -83,6 +84,7 @@ class JobRunner:
         self._max_rounds = max_rounds
         self._played = 0
         self._told: set[str] = set()  # why no round could be opened, since the last one that was
+        self._is_gated = False
 
     async def run(self) -> bool:
         """Play rounds; return True once as many are played as wanted, False when the job was paused or removed.
@@ -151,6 +153,8 @@ class JobRunner:
         today = datetime.fromtimestamp(snapshot.timestamp, UTC).date()
         candidate = await live_candidate(context.store, job, combined, today)
         live = next((e for e, _ in seats if e.hotkey == candidate), None)
+        if live is not None and job.live_mode == CHAIN and await self._is_shut(job):
+            live = None
         vault = job_settings.vault(job, snapshot, self._market.vault)
 
         async def opening(round_type: str, entrants: tuple[Entrant, ...]) -> RoundOpening:
@@ -174,6 +178,15 @@ class JobRunner:
             openings.append(await opening("live", (live,)))
         endpoints = {endpoint.hotkey: endpoint for _, endpoint in seats}
         return await self._start(openings, endpoints, schedule, combined)
+
+    async def _is_shut(self, job: Job) -> bool:
+        """Return whether earlier rounds have used too much of the vault's day for a round of its own; told once."""
+        context = self._context
+        why = await context.gate(context.store, self._market.info.chain_id, job.sn_liquidity_manager_address)
+        if why is not None and not self._is_gated:
+            context.observe(Trouble(f"job {job.job_id} plays evaluations alone for now: {why}"))
+        self._is_gated = why is not None
+        return self._is_gated
 
     async def _start(
         self,

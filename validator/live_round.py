@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.records import REJECTED, Execution
 from db.store import Store
-from db.transaction import UNFINISHED
+from db.transaction import UNFINISHED, Transaction
 from protocol.errors import SimulationError
 from simulator.events import Block
 from simulator.market import Market, Reorg
@@ -44,21 +44,31 @@ async def settle(
     if vault is None:
         raise SimulationError("the vault of a round on chain cannot be read", round_id=round_id)
     await store.withdraw_intents(round_id, "its round is over")
-    paid = []
+    paid: list[Paid] = []
     for execution in await _ended(store, market, round_id, end_block, patience):
         if execution.status == REJECTED:
             continue
         if execution.status != RECONCILED:
             raise _failed(execution, execution.guard)
-        transaction = await store.get_transaction(execution.execution_id)
-        if transaction is None or transaction.receipt is None:
+        of_it = _paid(execution, await store.intent_transactions(execution.execution_id), hashes)
+        observe(_executed(execution, of_it))
+        paid += of_it
+    return Settlement(vault, tuple(paid))
+
+
+def _paid(execution: Execution, transactions: Sequence[Transaction], hashes: Mapping[int, str]) -> list[Paid]:
+    """Return what an intent's transactions have cost. They are all done, so none of its nonces was spent on nothing."""
+    receipts = [transaction.receipt for transaction in transactions]
+    if not receipts:
+        raise _failed(execution, "it has no transaction")
+    paid = []
+    for receipt in receipts:
+        if receipt is None:
             raise _failed(execution, "it has no receipt")
-        receipt = transaction.receipt
         if hashes.get(receipt.block_number) != receipt.block_hash:
             raise _failed(execution, f"it is in block {receipt.block_number}, which is none of the round's")
         paid.append(Paid(receipt.tx_hash, receipt.block_number, receipt.gas_used, receipt.fee_wei))
-        observe(_executed(execution, paid[-1]))
-    return Settlement(vault, tuple(paid))
+    return paid
 
 
 async def _ended(store: Store, market: Market, round_id: str, end_block: int, patience: Patience) -> list[Execution]:
@@ -86,17 +96,18 @@ def _failed(execution: Execution, why: str) -> SimulationError:
     )
 
 
-def _executed(execution: Execution, paid: Paid) -> PlanExecuted:
+def _executed(execution: Execution, paid: Sequence[Paid]) -> PlanExecuted:
+    """Return what is told of an intent: its last transaction, and what all of them cost."""
     amounts = json.loads(execution.amounts or "{}")
     realised = amounts.get("realised") or {}
     return PlanExecuted(
         job_id=execution.job_id,
         round_id=execution.round_id,
         hotkey=execution.hotkey,
-        tx_hash=paid.tx_hash,
-        block=paid.block_number,
-        gas_used=paid.gas_used,
-        fee_wei=paid.fee_wei,
+        tx_hash=paid[-1].tx_hash,
+        block=paid[-1].block_number,
+        gas_used=sum(p.gas_used for p in paid),
+        fee_wei=sum(p.fee_wei for p in paid),
         loss_ppm=amounts.get("loss_ppm", 0),
         error_in_token1=None if "error_in_token1" not in amounts else int(amounts["error_in_token1"]),
         positions=tuple((lower, upper, int(liquidity)) for lower, upper, liquidity in realised.get("positions", ())),

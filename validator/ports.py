@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from db.job import Job
+from db.store import Store
 from protocol.messages import RebalanceQuery
 from protocol.units import Hotkey
 from simulator.market import Market
@@ -33,6 +34,12 @@ class Guard(Protocol):
     """Judges a live plan before it becomes an intent: None allows, a line of text refuses."""
 
     def __call__(self, opening: RoundOpening, ask: Ask, hotkey: Hotkey, plan: Plan) -> str | None: ...
+
+
+class Gate(Protocol):
+    """Judges whether a live round may open on a vault now: None allows, a line of text says why not."""
+
+    async def __call__(self, store: Store, chain_id: int, vault: str) -> str | None: ...
 
 
 class MarketSource(Protocol):

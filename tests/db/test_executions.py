@@ -24,6 +24,7 @@ async def test_an_intent_becomes_an_execution(store: Store) -> None:
     assert await store.get_execution(planned.execution_id) == done
     assert await store.get_execution("another") is None
     assert await store.executions(status="planned") == []
+    assert (await store.executions(since=NOW), await store.executions(since=NOW + 1)) == ([done], [])
 
 
 async def test_the_same_intent_is_one(store: Store) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from db.transaction import Receipt
+from executor.past import read_amounts
 from executor.preparation import Prepared
-from executor.reconcile import predicted_amounts, read_amounts, realised_amounts
+from executor.reconcile import predicted_amounts, realised_amounts
 from executor.standing import Standing, difference
 from executor.vault_adapter import Step
 from protocol.errors import StoreError

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.anvil_pool import CHAIN_ID
-from support.executor_desk import Office, office
+from support.executor_desk import NOW, Office, office
 from support.local_miners import LocalMiners, roster
 from support.rows import make_finish, make_score, make_start
 from support.services import Watch
@@ -23,6 +23,7 @@ from support.signed_rounds import MINER_KEYS, UNIT, VALIDATOR_KEY, Decide, answe
 
 from db.job import Job
 from db.records import Execution, MinerScore
+from db.store import Store
 from executor.service import ExecutorService
 from protocol.errors import ChainError
 from protocol.messages import Position, RebalanceQuery
@@ -32,7 +33,7 @@ from simulator.events import Block
 from simulator.market import Market, MarketInfo
 from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from tideline.vaults import vault_source
 from validator.job_runner import RunnerContext
 from validator.live_round import Patience
@@ -69,6 +70,10 @@ class LiveWorld:
     days_left: int = 0
     steps: int = 0
     patience: Patience = field(default_factory=lambda: Patience(blocks=8, seconds=0.0))
+    now: int = NOW  # of the validator's clock; the store's stands still
+
+    async def gate(self, store: Store, chain_id: int, vault: str) -> str | None:
+        return await gate(store, chain_id, vault, now=self.now)
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -160,6 +165,7 @@ async def validate(world: LiveWorld, *, rounds: int, **decides: Decide) -> Watch
         miners=miners,
         roster=roster(),
         guard=guard_widely,
+        gate=world.gate,
         signer=VALIDATOR_KEY,
         observe=watch,
         code_version="test",

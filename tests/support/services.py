@@ -21,7 +21,7 @@ from simulator.market import Market, MarketInfo
 from simulator.portfolio import VaultState
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import demo_jobs
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from tideline.markets import open_market
 from validator.job_runner import RunnerContext
 from validator.ports import MarketSource
@@ -152,7 +152,7 @@ async def running(
     seen = watch or Watch()
     asked = miners or LocalMiners()
     entrants = roster(asked.hotkeys)
-    context = RunnerContext(store, asked, entrants, guard, VALIDATOR_KEY, seen, "test", retry_s=0.01)
+    context = RunnerContext(store, asked, entrants, guard, gate, VALIDATOR_KEY, seen, "test", retry_s=0.01)
     clock = {} if monotonic is None else {"monotonic": monotonic}
     service = ValidatorService(context, markets, settings, holder=holder, **clock)
     stop = asyncio.Event()

@@ -36,7 +36,7 @@ from tideline.backtest_play import Contest, play
 from tideline.backtest_progress import progress
 from tideline.commands import backtest
 from tideline.demo import DEMO_MINERS, demo_jobs
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from validator.job_runner import JobRunner, RunnerContext
 from validator.transport import Exchange, MinerEndpoint
 
@@ -70,7 +70,7 @@ async def stored_rounds(path: Path, job_id: str, miners: DecidingMiners) -> list
     job = next(job for job in demo_jobs() if job.job_id == job_id)
     async with await Store.open(f"sqlite:///{path}", create=True) as store:
         await store.add_job(job)
-        context = RunnerContext(store, miners, roster(), guard, VALIDATOR_KEY, lambda _event: None, "test")
+        context = RunnerContext(store, miners, roster(), guard, gate, VALIDATOR_KEY, lambda _event: None, "test")
         market = RecordedMarket(records.load(job.record or ""))
         assert await JobRunner(JobId(job_id), market, context, max_rounds=ROUNDS).run()
         rounds = [await store.scores_of_round(f"{job_id}-evaluation-{n}") for n in range(1, ROUNDS + 1)]

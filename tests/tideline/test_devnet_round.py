@@ -35,7 +35,7 @@ from simulator.snapshot import PoolSnapshot
 from tideline.demo import DEMO_DEVNETS, DEMO_VALIDATOR_URI, DemoMiner, demo_jobs
 from tideline.devnet_market import DevnetMarket
 from tideline.embedded import make_chain, start_miners, validator_endpoint
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from validator import job_runner
 from validator.job_runner import RunnerContext
 from validator.progress import RoundVoided
@@ -186,7 +186,7 @@ async def subnet(
         client = await stack.enter_async_context(MinerClient(signer, allow_private=True))
         roster = MetagraphRoster(view, Hotkey(signer.ss58_address), refresh_s=300, monotonic=time.monotonic)
         watch, markets = Watch(), list[HeldAgainstTheChain]()
-        context = RunnerContext(store, client, roster, guard, signer, watch, "test", retry_s=0.01)
+        context = RunnerContext(store, client, roster, guard, gate, signer, watch, "test", retry_s=0.01)
 
         async def market(job: Job, resume_after: int | None) -> Market:
             opened = await DevnetMarket.start(

@@ -90,4 +90,4 @@ def test_what_is_no_limit(words: tuple[str, ...], says: str) -> None:
 def test_the_help_shows_the_limits_and_their_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["executor", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "--max-daily-loss-ppm INTEGER RANGE Of the worth, in a day. [default: 5000; x>=0]" in shown
+    assert "--max-daily-loss-ppm INTEGER RANGE Of the worth, in a day; half in a round. [default: 5000; x>=0]" in shown

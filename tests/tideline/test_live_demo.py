@@ -19,7 +19,7 @@ from protocol.errors import ConfigError
 from protocol.messages import RebalanceQuery
 from tideline.console import Console
 from tideline.demo import LIVE_JOB_ID, live_demo_job
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from tideline.live_demo import LiveDemo, is_waited_for
 from validator.job_runner import RunnerContext
 from validator.transport import Exchange, MinerEndpoint
@@ -76,7 +76,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 def demonstration(store: Store, miners: LocalMiners) -> LiveDemo:
     console = Console({}, {}, detail=False, out=StringIO())
-    context = RunnerContext(store, miners, roster(), guard, VALIDATOR_KEY, console, "test")
+    context = RunnerContext(store, miners, roster(), guard, gate, VALIDATOR_KEY, console, "test")
     return LiveDemo(context, console, "sqlite:///unused", holder="holder")
 
 

@@ -25,7 +25,7 @@ from simulator.recorded import RecordedMarket
 from simulator.round import Round
 from tideline import miner_check
 from tideline.cli import run
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from tideline.miner_check import Checked, Script
 from validator import verification
 from validator.job_runner import JobRunner, RunnerContext
@@ -57,7 +57,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
         ):
             await store.add_job(JOB)
             roster = FixedRoster([charlie, bob])
-            context = RunnerContext(store, miners, roster, guard, key("Validator"), lambda _event: None, "test")
+            context = RunnerContext(store, miners, roster, guard, gate, key("Validator"), lambda _event: None, "test")
             market = RecordedMarket(records.load(JOB.record or ""))
             assert await JobRunner(JobId(JOB.job_id), market, context, max_rounds=ROUNDS).run()
             names = [f"{JOB.job_id}-evaluation-{n}" for n in range(1, ROUNDS + 1)]

@@ -29,7 +29,7 @@ from simulator.recorded import RecordedMarket
 from simulator.round import Round
 from simulator.snapshot import PoolSnapshot
 from tideline.demo import demo_jobs
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from validator import job_runner, round_run
 from validator.job_runner import JobRunner, RunnerContext
 from validator.progress import IntentStored, ProgressEvent, RoundClosed, RoundVoided
@@ -73,7 +73,7 @@ class Bench:
         self, market: Market | None = None, *, rounds: int | None = 1, engine: Engine | None = None
     ) -> JobRunner:
         context = RunnerContext(
-            self.store, self.miners, roster(), guard, VALIDATOR_KEY, self.events.append, "test", retry_s=0.0
+            self.store, self.miners, roster(), guard, gate, VALIDATOR_KEY, self.events.append, "test", retry_s=0.0
         )
         if engine is not None:
             context = replace(context, pool_engine=engine)

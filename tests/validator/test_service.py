@@ -34,7 +34,7 @@ from protocol.signing import keypair_from_uri
 from protocol.units import JobId
 from simulator.market import Market
 from tideline.embedded import NETUID, ClockedMarket, EmbeddedClock, make_chain, validator_endpoint
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from validator.job_runner import RunnerContext
 from validator.progress import Asked, ProgressEvent, RoundClosed, RoundOpened, Trouble
 from validator.service import ValidatorService
@@ -356,7 +356,7 @@ async def test_a_hotkey_that_loses_its_seat_ends_the_validator_with_its_rounds_v
     async def markets(job: Job, resume_after: int | None) -> Market:
         return ClockedMarket(job.job_id, await at_full_speed(job, resume_after), clock)
 
-    context = RunnerContext(store, LocalMiners(), roster(), guard, VALIDATOR_KEY, watch, "test")
+    context = RunnerContext(store, LocalMiners(), roster(), guard, gate, VALIDATOR_KEY, watch, "test")
     service = ValidatorService(context, markets, SOON, holder="holder")
     weights = WeightsService(WeightSetter(view, WeightSettings()), store, clock, watch, netuid=NETUID)
     running_both = asyncio.create_task(weights.run_beside(service.run(stop), stop))

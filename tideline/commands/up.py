@@ -42,7 +42,7 @@ from tideline.embedded import (
     validator_endpoint,
 )
 from tideline.embedded_subtensor import InMemorySubtensor
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from tideline.markets import open_market
 from tideline.wiring import LeaseName, code_version, database_option, stop_on_signals, until_stopped
 from validator.job_runner import RunnerContext
@@ -199,7 +199,7 @@ async def _subnet(
     await view.uid()
     client = await stack.enter_async_context(MinerClient(signer, allow_private=True))
     roster = MetagraphRoster(view, Hotkey(signer.ss58_address), refresh_s=METAGRAPH_REFRESH_S, monotonic=time.monotonic)
-    return view, RunnerContext(store, client, roster, guard, signer, console, code_version())
+    return view, RunnerContext(store, client, roster, guard, gate, signer, console, code_version())
 
 
 async def _has_devnet(wanted: str | None, console: Console) -> bool:

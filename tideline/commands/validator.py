@@ -25,7 +25,7 @@ from simulator.market import Market, MarketInfo
 from simulator.recorded import parse_speed
 from tideline.chains import ChainAccess, chain_accesses, chain_options
 from tideline.console import Console
-from tideline.guard import guard
+from tideline.guard import gate, guard
 from tideline.markets import open_market
 from tideline.wiring import LeaseName, code_version, database_option, engine_option, stop_on_signals, wallet_password
 from validator.job_runner import RunnerContext
@@ -205,7 +205,7 @@ async def _validate(options: ValidatorOptions, signer: Signer) -> None:
         client = await stack.enter_async_context(MinerClient(signer, allow_private=options.allow_private))
         roster = FixedRoster(options.miners) if chain is None else _subnet_roster(chain, signer)
         context = RunnerContext(
-            store, client, roster, guard, signer, console, code_version(), pool_engine=options.engine
+            store, client, roster, guard, gate, signer, console, code_version(), pool_engine=options.engine
         )
 
         async def market(job: Job, resume_after: int | None) -> Market:
