@@ -137,7 +137,8 @@ def set_keeper(facts: VaultFacts, sender: str, keeper: str, *, days: int, now: i
         raise ConfigError("the keeper must be an account of its own: neither the owner nor the guardian")
     until = now + days * _DAY_S
     will = f"appoint {keeper} as keeper for {days} days, in place of {_somebody(facts.keeper)}"
-    after = f"until then the keeper may lose at most {facts.limits.max_daily_loss_ppm} ppm of the vault a day by plans"
+    most = facts.limits.max_daily_loss_ppm
+    after = f"until then the keeper may lose at most {most} ppm of the vault a day by plans, as its pool's means count"
     return _owners(facts, sender, "set_keeper(address,uint256)", (int(keeper, 16), until), "set keeper", will, after)
 
 

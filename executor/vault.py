@@ -27,6 +27,7 @@ class VaultLimits:
     cooldown_s: int = 120
     max_loss_ppm: int = 3000
     max_daily_loss_ppm: int = 10_000
+    max_daily_drift: int = 3_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from executor.vault import ListedPosition, VaultCall, VaultLimits, limit_words
 from simulator.chain.abi import keccak256, selector, words
 from simulator.portfolio import Range
 
-LIMITS = "(uint256,uint256,int256,int256,int256,uint256,uint256,uint256,uint256)"
+LIMITS = "(uint256,uint256,int256,int256,int256,uint256,uint256,uint256,uint256,uint256)"
 REBALANCE = (
     "rebalance((bytes32,uint256,bytes32,(int24,int24,uint256,uint256)[],(int24,int24)[],"
     "(bool,uint256,uint256,uint160),(int24,int24,uint128,uint128,uint256,uint256)[]))"

@@ -21,7 +21,7 @@ initializes: roles
 initializes: bounds[roles := roles]
 initializes: pool
 initializes: book
-initializes: worth[bounds := bounds, pool := pool, book := book]
+initializes: worth[bounds := bounds, pool := pool, book := book, roles := roles]
 
 exports: roles.__interface__
 exports: bounds.__interface__
@@ -53,6 +53,7 @@ event Released:
     amount1: uint256
 
 MAX_POSITIONS: constant(uint256) = 50
+GAP: constant(uint256) = max_value(uint256)  # where a position was: no two ticks make such a word
 
 is_used: public(HashMap[bytes32, bool])
 last_rebalance: public(uint256)
@@ -111,7 +112,7 @@ def release(tick_lower: int24, tick_upper: int24):
     words: DynArray[uint256, MAX_POSITIONS] = book.words
     index: uint256 = book.index_of(words, tick_lower, tick_upper)
     if index < len(words):
-        words[index] = 0
+        words[index] = GAP
         book.words = self._without_gaps(words)
     self._release(book.Position(tick_lower=tick_lower, tick_upper=tick_upper, liquidity=0), True, True)
 
@@ -165,10 +166,12 @@ def _send(token: address, amount: uint256):
 def rebalance(plan: plans.Plan):
     """@notice Carry out a plan: closes, at most one swap on the pool, opens; all of it or nothing"""
     roles.only_keeper()
+    since: uint256 = self.last_rebalance
     words: DynArray[uint256, MAX_POSITIONS] = self._admit(plan.plan_id, plan.deadline, plan.positions_hash)
     # A block's own trades are not in its means: what they are now they will be at the end.
     means: worth.Means = worth.means()
     worth.check_price(means)
+    worth.charge_drift(means.long_tick, since)
     before: worth.Worth = worth.of(words, means)
 
     fees: Amounts = empty(Amounts)
@@ -222,7 +225,7 @@ def _close_all(
     for close: plans.Close in closes:
         index: uint256 = self._index_of(words, close.tick_lower, close.tick_upper)
         more: Amounts = self._close(plan_id, close, book.unpack(words[index]).liquidity)
-        words[index] = 0
+        words[index] = GAP
         fees.amount0 += more.amount0
         fees.amount1 += more.amount1
     return self._without_gaps(words), fees
@@ -363,6 +366,6 @@ def _index_of(words: DynArray[uint256, MAX_POSITIONS], tick_lower: int24, tick_u
 def _without_gaps(words: DynArray[uint256, MAX_POSITIONS]) -> DynArray[uint256, MAX_POSITIONS]:
     kept: DynArray[uint256, MAX_POSITIONS] = []
     for word: uint256 in words:
-        if word != 0:
+        if word != GAP:
             kept.append(word)
     return kept

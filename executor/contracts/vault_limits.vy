@@ -22,6 +22,7 @@ struct Limits:
     cooldown_s: uint256
     max_loss_ppm: uint256
     max_daily_loss_ppm: uint256
+    max_daily_drift: uint256  # ticks that the long mean may come a day, from call to call, before the owner looks again
 
 event LimitsAnnounced:
     limits: Limits
@@ -82,6 +83,7 @@ def _check_bounds(limits: Limits, tick_spacing: int256):
     assert limits.cooldown_s >= 60 and limits.cooldown_s <= 86400, "cooldown_s"
     assert limits.max_loss_ppm <= 20_000, "max_loss_ppm"
     assert limits.max_daily_loss_ppm <= 50_000, "max_daily_loss_ppm"
+    assert limits.max_daily_drift >= 100 and limits.max_daily_drift <= 20_000, "max_daily_drift"
 
 
 @internal
@@ -98,6 +100,7 @@ def _is_tighter(new: Limits) -> bool:
         and new.cooldown_s >= old.cooldown_s
         and new.max_loss_ppm <= old.max_loss_ppm
         and new.max_daily_loss_ppm <= old.max_daily_loss_ppm
+        and new.max_daily_drift <= old.max_daily_drift
     )
 
 

@@ -71,7 +71,8 @@ event Opened:
     amount0: uint256
     amount1: uint256
 
-# Worth in token1 at the long mean, fees left out; losses in units of 1e-18 of the worth before.
+# Worth in token1 at the long mean: fees that wait in the pool are in neither, the fees collected are in `nav_after`.
+# Fees include what others gave, and what a withdrawal of one token left owed. Losses in 1e-18 of the worth before.
 event Rebalanced:
     plan_id: indexed(bytes32)
     sqrt_price_x96: uint256

@@ -29,6 +29,7 @@ owner: public(address)
 proposed_owner: public(address)
 keeper: public(address)
 keeper_until: public(uint256)
+appointments: public(uint256)  # of keepers, ever
 guardian: public(address)
 is_paused: public(bool)
 
@@ -63,6 +64,7 @@ def set_keeper(keeper: address, until: uint256):
     self.only_owner()
     assert keeper != self.owner and keeper != self.guardian, "roles"
     assert until <= block.timestamp + MAX_KEEPER_TERM_S, "term"
+    self.appointments += 1
     self._set_keeper(keeper, until)
 
 

@@ -12,10 +12,12 @@ import vault_limits as bounds
 import vault_math as math
 import vault_pool as pool
 import vault_positions as book
+import vault_roles as roles
 
 uses: bounds
 uses: pool
 uses: book
+uses: roles
 
 # The pool's mean over each window: its tick, and that tick's ratio.
 struct Means:
@@ -33,6 +35,12 @@ MAX_POSITIONS: constant(uint256) = 50
 HOURS: constant(uint256) = 25
 
 lost_in_hour_x18: public(HashMap[uint256, uint256])
+
+# Where the long mean stood at the last call, under which appointment, and how far it had come: every tick of its way
+# counts, and a day wears off as many as a day may hold.
+drift: public(uint256)
+drift_tick: public(int256)
+drift_appointment: public(uint256)
 
 
 @external
@@ -78,6 +86,25 @@ def check_price(means: Means):
 
 
 @internal
+def charge_drift(tick: int256, since: uint256):
+    """
+    @notice Book how far the long mean has come since the last call. All losses are counted at the means: who can move
+            those at will, as in a pool that the vault itself has emptied, would have everything without this.
+    """
+    drift: uint256 = 0
+    # The owner who appoints a keeper accepts the price that the first call finds.
+    if self.drift_appointment == roles.appointments:
+        most: uint256 = bounds.limits.max_daily_drift
+        worn: uint256 = (block.timestamp - since) * most // 86400
+        drift = self.drift - min(worn, self.drift) + convert(abs(tick - self.drift_tick), uint256)
+        assert drift <= most, "price drifted"
+    else:
+        self.drift_appointment = roles.appointments
+    self.drift = drift
+    self.drift_tick = tick
+
+
+@internal
 @view
 def of(words: DynArray[uint256, MAX_POSITIONS], means: Means) -> Worth:
     idle0: uint256 = pool.idle(pool.TOKEN0)
@@ -111,8 +138,8 @@ def charge(before: Worth, after: Worth, means: Means, fees0: uint256, fees1: uin
     @return the loss, and with it that of the day, in units of 1e-18 of the worth before
     """
     loss: uint256 = max(
-        self._loss(before.short, after.short - math.worth(means.short_x96, fees0, fees1)),
-        self._loss(before.long, after.long - math.worth(means.long_x96, fees0, fees1)),
+        self._loss(before.short, after.short, math.worth(means.short_x96, fees0, fees1)),
+        self._loss(before.long, after.long, math.worth(means.long_x96, fees0, fees1)),
     )
     assert loss <= bounds.limits.max_loss_ppm * 10**12, "loss"
     self.lost_in_hour_x18[block.timestamp // 3600] += loss
@@ -123,8 +150,10 @@ def charge(before: Worth, after: Worth, means: Means, fees0: uint256, fees1: uin
 
 @internal
 @pure
-def _loss(before: uint256, after: uint256) -> uint256:
-    return math.mul_div_rounding_up(before - after, 10**18, before) if after < before else 0
+def _loss(before: uint256, after: uint256, fees: uint256) -> uint256:
+    assert after >= fees, "loss"
+    kept: uint256 = after - fees
+    return math.mul_div_rounding_up(before - kept, 10**18, before) if kept < before else 0
 
 
 @internal

@@ -49,6 +49,7 @@ LOOSE = VaultLimits(
     cooldown_s=60,
     max_loss_ppm=20_000,
     max_daily_loss_ppm=50_000,
+    max_daily_drift=20_000,
 )
 TIGHT = VaultLimits(min_width=120)
 _TEST_CONTRACTS = Path(__file__).parent / "contracts"
@@ -84,7 +85,7 @@ class Log:
 
 @dataclass(slots=True)
 class VaultWorld:
-    """One pool at tick 0 with other people's liquidity, half an hour old, and one vault without tokens."""
+    """One pool with other people's liquidity, half an hour old, and one vault without tokens."""
 
     limits: VaultLimits = TIGHT
     code: bytes = b""
@@ -92,6 +93,7 @@ class VaultWorld:
     fee_pips: int = FEE
     spacing: int = SPACING
     others: Sequence[tuple[int, int, int]] = ((-60_000, 60_000, 10_000 * UNIT),)
+    home: int = 0  # the tick at which the pool begins
     keeper: str = KEEPER
     now: int = START
     plans: int = 0
@@ -109,7 +111,7 @@ class VaultWorld:
         factory = self.deploy(FACTORY.creation_code)
         pair = (int(self.token0, 16), int(self.token1, 16), self.fee_pips)
         self.pool = f"0x{self.call(DEPLOYER, factory, 'createPool(address,address,uint24)', *pair)[0]:040x}"
-        self.call(DEPLOYER, self.pool, "initialize(uint160)", get_sqrt_ratio_at_tick(0))
+        self.call(DEPLOYER, self.pool, "initialize(uint160)", get_sqrt_ratio_at_tick(self.home))
         self.call(DEPLOYER, self.pool, "increaseObservationCardinalityNext(uint16)", 300)
         payer = assemble(PAYER, POOL=int(self.pool, 16), TOKEN0=pair[0], TOKEN1=pair[1], PAY=TRANSFER)
         self.evm.insert_account_info(OTHERS, AccountInfo(code=payer))

@@ -52,6 +52,7 @@ WRONG: tuple[tuple[str, Change], ...] = (
     ("positions changed", lambda w, c: replace(c, positions_hash=b"\1" * 32)),
     ("no such position", lambda w, c: replace(c, closes=(VaultClose(Range(-600, 660), 0, 0),))),
     ("no such position", lambda w, c: replace(c, closes=c.closes * 2)),
+    ("no such position", lambda w, c: replace(c, closes=(*c.closes, VaultClose(NOWHERE, 0, 0)))),
     ("no such position", lambda w, c: replace(c, collects=(HELD,))),  # it is closed in the same plan
     ("closes for too little", lambda w, c: replace(c, closes=(VaultClose(HELD, 5 * UNIT, 0),))),
     ("closes for too little", lambda w, c: replace(c, closes=(VaultClose(HELD, 0, 5 * UNIT),))),
@@ -74,6 +75,7 @@ WRONG: tuple[tuple[str, Change], ...] = (
     ("costs too much", lambda w, c: replace(c, swap=replace(any_swap(False, UNIT), amount_in_max=UNIT), opens=(BUY0,))),
     ("swap not filled", lambda w, c: replace(c, swap=NEAR, opens=(BUY1,))),
 )
+NOWHERE = Range(-(2**23), -(2**23))  # packs to 0
 BUY0, BUY1 = opening(60, 600, 11 * UNIT, 0), opening(-600, -60, 0, 11 * UNIT)
 NEAR = VaultSwap(True, UNIT, 2 * UNIT, get_sqrt_ratio_at_tick(0) - 2**72)
 
@@ -169,6 +171,7 @@ BOUNDS = {
     "cooldown_s": (60, 86400),
     "max_loss_ppm": (0, 20_000),
     "max_daily_loss_ppm": (0, 50_000),
+    "max_daily_drift": (100, 20_000),
 }
 
 
@@ -190,7 +193,7 @@ def test_the_defaults_are_within_the_bounds() -> None:
 
 
 def test_tighter_at_once_looser_after_two_days(world: VaultWorld) -> None:
-    middle = VaultLimits(300, 3600, 100, 600, 1000, 10, 600, 5000, 10_000)
+    middle = VaultLimits(300, 3600, 100, 600, 1000, 10, 600, 5000, 10_000, 2000)
     set_limits(world, replace(middle, max_positions=3))
     for name, (least, most) in BOUNDS.items():
         here = replace(middle, max_positions=3)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from pyrevm import AccountInfo
 from support.vault_attacks import refuses
 from support.vault_world import (
     ATTACKER,
@@ -153,6 +154,21 @@ def test_a_keeper_goes_on_after_half_a_withdrawal(world: VaultWorld) -> None:
     assert abs(world.owned_if_closed()[1] - expected[1]) <= 1
 
 
+def test_what_half_a_withdrawal_left_is_not_for_losing() -> None:
+    """Owed tokens are not in the worth before, so no share of that allows for losing any of them: not a wei."""
+    world = VaultWorld(limits=LOOSE)
+    world.deposit(10 * UNIT, 10 * UNIT)
+    world.rebalance(world.plan(opens=[opening(-600, 600, 10 * UNIT, 10 * UNIT)]))
+    world.pass_time(60)
+    world.tell(OWNER, "withdraw_token(bool)", 1)
+    assert world.balances(world.vault) == (0, 0) and world.ask("nav()") == [0, 0]
+    with refuses("loss"):
+        wanted = opening(600, 1200, 5 * UNIT, 0)
+        world.rebalance(world.plan(closes=[HELD], swap=any_swap(False, 5 * UNIT), opens=[wanted]))
+    world.rebalance(world.plan(closes=[HELD]))
+    assert world.balances(world.vault) == (0, 10 * UNIT - 1)
+
+
 def test_tokens_that_are_not_the_pools(world: VaultWorld) -> None:
     other = VaultWorld(evm=world.evm).token0  # a token of another pool
     world.call(OWNER, other, "mint(address,uint256)", int(world.vault, 16), 77)
@@ -169,6 +185,25 @@ def test_a_range_that_others_opened_in_the_vaults_name(world: VaultWorld) -> Non
     assert world.liquidity_of(world.vault, -60, 60) == 0 and world.balances(world.vault) > idle
     world.tell(OWNER, "release(int24,int24)", -600, 600)
     assert [p.range for p in world.positions()] == [LOW]
+
+
+def test_nothing_is_never_sent(world: VaultWorld) -> None:
+    """Some tokens revert where an amount is 0: deposits, positions and withdrawals of one token alone go on."""
+    mute_tokens(world)
+    world.tell(OWNER, "withdraw_all()")
+    world.deposit(0, UNIT)
+    world.pass_time(60)
+    world.rebalance(world.plan(opens=[opening(-1200, -300, 0, UNIT)]))
+    assert received(world, lambda: world.tell(OWNER, "withdraw_all()")) == (0, UNIT - 1)
+
+
+def test_a_dead_token_holds_nothing_back(world: VaultWorld) -> None:
+    """Not even its balance can be asked: every call burns the gas that it is given."""
+    expected = world.owned_if_closed()[0]
+    world.evm.insert_account_info(world.token1, AccountInfo(code=bytes.fromhex("fe")))
+    before = world.call(OWNER, world.token0, "balanceOf(address)", int(OWNER, 16))[0]
+    world.tell(OWNER, "withdraw_token(bool)", 1)
+    assert world.call(OWNER, world.token0, "balanceOf(address)", int(OWNER, 16))[0] - before == expected
 
 
 def test_a_false_transfer_is_no_transfer(world: VaultWorld) -> None:

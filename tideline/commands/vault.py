@@ -124,6 +124,7 @@ async def _report(scene: Scene, address: str) -> VaultReport:
 @click.option("--cooldown-s", type=int, default=VaultLimits().cooldown_s, show_default=True, help="Rest between plans.")
 @click.option("--max-loss-ppm", type=int, default=VaultLimits().max_loss_ppm, show_default=True, help="Of a plan.")
 @click.option("--max-daily-loss-ppm", type=int, default=VaultLimits().max_daily_loss_ppm, show_default=True)
+@click.option("--max-daily-drift", type=int, default=VaultLimits().max_daily_drift, show_default=True, help="In ticks.")
 @errand_options
 @click.pass_context
 def deploy_command(context: click.Context, /, **options: Any) -> None:

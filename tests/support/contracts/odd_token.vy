@@ -6,7 +6,7 @@
 
 balanceOf: public(HashMap[address, uint256])
 allowance: public(HashMap[address, HashMap[address, uint256]])
-is_mute: public(bool)  # transfers answer nothing
+is_mute: public(bool)  # transfers answer nothing, and of nothing revert
 is_blocked: public(bool)  # transfers revert
 is_false: public(bool)  # transfers do nothing and answer False
 listener: public(address)  # is called in every transfer
@@ -47,6 +47,7 @@ def transferFrom(sender: address, receiver: address, amount: uint256) -> Bytes[3
 @internal
 def _move(sender: address, receiver: address, amount: uint256) -> Bytes[32]:
     assert not self.is_blocked, "blocked"
+    assert amount > 0 or not self.is_mute, "of nothing"
     if self.is_false:
         return abi_encode(False)
     self.balanceOf[sender] -= amount
