@@ -1,4 +1,4 @@
-# Two commands: `make up` runs the whole loop on real recorded markets, `make test` checks everything.
+# Two commands: `make up` runs the whole loop on real recorded markets, live round included; `make test` checks everything.
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev up live test lint types arch unit unit-native sanitize bench fuzz mutants clean
 
@@ -21,10 +21,10 @@ setup: $(filter .tools/bin/uv,$(UV)) ## create .venv with everything pinned by u
 setup-dev: $(filter .tools/bin/uv,$(UV)) ## the same, with what the tests need
 	$(UV) sync --frozen --quiet
 
-up: setup ## run the main job: a validator, four miners, two real markets on devnets (ARGS="--rounds 3 --speed max")
+up: setup ## run the main job: a validator, four miners, two real markets on devnets, a live round on a third (ARGS="--rounds 3 --speed max")
 	$(RUN)/tideline up $(ARGS)
 
-live: setup ## show a live round on chain: a devnet, a vault, an executor with its own key
+live: setup ## show the live round on chain alone, then end: a devnet, a vault, an executor with its own key
 	$(RUN)/tideline up --live $(ARGS)
 
 test: setup-dev lint types arch unit ## set up and run every check

@@ -176,7 +176,7 @@ class Console:
         return self._names.get(hotkey, hotkey[:8])
 
     def _line(self, subject: str, text: str) -> None:
-        self._out.write(f"{subject:<11} {text}\n")
+        self._out.write(f"{subject:<14} {text}\n")
         self._out.flush()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from db.job import Job, validate_job
+from protocol.units import JobId
 
 NOBODY = "0x0000000000000000000000000000000000000000"  # a virtual vault has no address
+LIVE_JOB_ID = JobId("wbtc-weth-live")
 GAS_PRICE_WEI = "50000000"  # 0.05 gwei, a price of the layer-2 chains that vaults of this size live on
 
 
@@ -76,6 +79,14 @@ def demo_jobs(*, on_devnet: bool = False) -> tuple[Job, ...]:
     if not on_devnet:
         return jobs
     return tuple(replace(job, **DEMO_DEVNETS[job.record].market_settings()) for job in jobs if job.record)
+
+
+def live_demo_job() -> Job:
+    """Return the job of the live demonstration as its first days are played: on the record, with a virtual vault.
+
+    Its weight is 0: its days are played in seconds, on a market that another job plays too, and earn no miner anything.
+    """
+    return replace(demo_jobs()[1], job_id=LIVE_JOB_ID, weight=Decimal(0))
 
 
 def _recorded_jobs() -> tuple[Job, ...]:

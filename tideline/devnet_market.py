@@ -82,11 +82,6 @@ class DevnetMarket:
         return self._running.net.url
 
     @property
-    def factory(self) -> str:
-        """What made its pool."""
-        return self._running.net.addresses.factory
-
-    @property
     def pid(self) -> int:
         """The devnet's process."""
         return self._running.net.pid

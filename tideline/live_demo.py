@@ -1,33 +1,22 @@
-"""`tideline up --live`: a live round on chain, with a vault, its owner, and an executor with a key of its own."""
+"""The live demonstration: a live round on chain, with a vault, its owner, and an executor with a key of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import secrets
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from eth_account import Account
+from functools import partial
 
 from db.job import SETTINGS, Job, validate_job
 from db.records import Execution
 from db.store import Store
 from db.transaction import UNFINISHED
-from db.url import parse_database_url
-from executor.keys import PASSWORD_FILE_ENV
 from executor.vault import VaultLimits, vault_code
 from executor.vault_abi import deployment_arguments
-from protocol.errors import ConfigError
-from protocol.units import JobId
+from protocol.errors import ChainError, ConfigError, SimulationError
 from simulator import records
-from simulator.chain import launcher
 from simulator.chain.abi import call_data, keccak256
 from simulator.chain.deployment import created_address
 from simulator.chain.devnet import Devnet
@@ -35,21 +24,23 @@ from simulator.chain.endpoints import Endpoints
 from simulator.chain.laps import planned_block
 from simulator.chain.node import Transaction
 from simulator.chain.snapshot import VaultSource
+from simulator.market import Market
 from simulator.recorded import RecordedMarket
 from tideline.console import Console
-from tideline.demo import DEMO_DEVNETS, DemoDevnet, demo_jobs
+from tideline.demo import DEMO_DEVNETS, LIVE_JOB_ID, DemoDevnet, live_demo_job
+from tideline.demo_executor import DemoExecutor
 from tideline.devnet_market import DevnetMarket, Furniture
 from tideline.vaults import vault_source
 from validator.eligibility import live_candidate
 from validator.job_runner import CHAIN, JobRunner, RunnerContext
-from validator.progress import ProgressEvent
+from validator.leases import JobLeases
+from validator.progress import ProgressEvent, VaultScored
 
-JOB_ID = JobId("wbtc-weth-live")
 PAST_ROUNDS = 168  # of an hour: seven days
-_MOST_PAST_ROUNDS = 400
-_MOST_LIVE_ROUNDS = 5
-_LEASE_S = 600
-_HOLD_S, _LOOK_S = 30.0, 0.05
+_MOST_MORE_ROUNDS = 232  # until somebody may play live
+_MOST_LIVE_ROUNDS = 3
+_LEASE_S = 600  # far longer than a round takes: it is renewed before each
+_HOLD_S, _LOOK_S = 60.0, 0.05
 _SETTLED_AFTER_BLOCKS = 8  # mined and confirmed three times, and some to spare
 _TERM_S = 80 * 86_400
 _GAS = 9_000_000
@@ -58,123 +49,119 @@ _OWNER, _GUARDIAN = ("0x" + keccak256(f"tideline demo {role}".encode())[12:].hex
 VAULT = created_address(_OWNER, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Keeper:
-    """The executor's key: in an encrypted keystore, its password in a file beside it."""
-
-    address: str
-    keystore: Path
-    password: Path
-
-    @classmethod
-    def make(cls, folder: Path) -> Keeper:
-        """Make a throwaway key in a folder that is nobody else's. It is good for a devnet that ends with its run."""
-        account, password = Account.create(), secrets.token_urlsafe(16)
-        keeper = cls(account.address, folder / "keeper.json", folder / "password")
-        keeper.keystore.write_text(json.dumps(Account.encrypt(account.key, password, iterations=2**14)))
-        keeper.password.write_text(password)
-        return keeper
-
-
-def past_job() -> Job:
-    """Return the job as its first days are played: on the record, with a virtual vault."""
-    return replace(demo_jobs()[1], job_id=JOB_ID)
-
-
 class LiveDemo:
-    """Plays seven days on the record, then rounds on a devnet with a vault until a live one has come to its end."""
+    """Plays seven days on the record, then rounds on a devnet with a vault until a live one has come to its end.
 
-    def __init__(self, context: RunnerContext, console: Console, database_url: str) -> None:
-        self._context = context
+    It goes as fast as it can, beside whatever else this process plays, and holds no clock up.
+    """
+
+    def __init__(self, context: RunnerContext, console: Console, database_url: str, *, holder: str) -> None:
+        self._context = replace(context, observe=self._watch)
         self._store: Store = context.store
         self._console = console
         self._database_url = database_url
-        database = parse_database_url(database_url)
-        self._folder = Path(database.path).resolve().parent if database.dialect == "sqlite" else None
-        self._record = records.load(past_job().record or "")
+        self._leases = JobLeases(context.store, holder, seconds=_LEASE_S, monotonic=time.monotonic)
+        self._record = records.load(live_demo_job().record or "")
         self._net: DemoDevnet = DEMO_DEVNETS[self._record.name]
-        self._executor: asyncio.subprocess.Process | None = None
+        self._executor: DemoExecutor | None = None
         self._waited_long_for: set[str] = set()
+        self._scored: str | None = None
 
-    async def play(self, holder: str) -> None:
-        """Play it; the job is left paused, so that a plain `up` never meets its vault."""
-        await self._set(past_job())
-        if not await self._store.lease_job(JOB_ID, holder, seconds=_LEASE_S):
-            raise ConfigError(f"another process plays {JOB_ID} on this database; stop it, or use another --db")
+    async def play(self) -> None:
+        """Play it. The job is left paused, without open rounds: nothing else may ever meet its vault."""
+        if await self._store.get_job(LIVE_JOB_ID) is None:
+            await self._store.add_job(replace(live_demo_job(), is_active=False))
+        if not await self._leases.take(LIVE_JOB_ID):
+            raise ConfigError(f"another process plays {LIVE_JOB_ID} on this database; stop it, or use another --db")
         try:
-            for row in await self._store.open_rounds(JOB_ID):
-                await self._store.void_round(row.round_id, "the demonstration was stopped")
+            await self._void_open_rounds()
+            await self._set(live_demo_job())
             await self._play_past()
-            await self._play_live()
+            for _ in range(_MOST_LIVE_ROUNDS):
+                await self._play_live()
+                if self._scored is not None:
+                    self._tell(f"shown; `tideline evidence verify {self._scored}` recomputes the score")
+                    return
+            raise SimulationError(f"none of {_MOST_LIVE_ROUNDS} rounds on chain came to a score", job_id=LIVE_JOB_ID)
         finally:
-            await self._store.set_job_active(JOB_ID, active=False)
-            await self._store.release_job(JOB_ID, holder)
+            if await self._leases.confirm(LIVE_JOB_ID):
+                await self._void_open_rounds()
+                await self._store.set_job_active(LIVE_JOB_ID, active=False)
+                await self._leases.give_back(LIVE_JOB_ID)
+
+    async def _void_open_rounds(self) -> None:
+        for row in await self._store.open_rounds(LIVE_JOB_ID):
+            await self._store.void_round(row.round_id, "the demonstration was stopped")
 
     async def _set(self, job: Job) -> None:
         settings = {name: value for name, value in job.to_mapping().items() if name in SETTINGS and name != "job_id"}
-        if await self._store.get_job(JOB_ID) is None:
-            await self._store.add_job(job)
-        await self._store.update_job(JOB_ID, {**settings, "is_active": True})
+        await self._store.update_job(LIVE_JOB_ID, {**settings, "is_active": True})
 
     async def _play_past(self) -> None:
         """Play recorded rounds until somebody may play live."""
         quiet = replace(self._context, observe=_tell_nothing)
-        market = RecordedMarket(self._record, speed=None, start_block=await self._store.last_block(JOB_ID))
-        number = await self._store.next_round_number(JOB_ID, "evaluation")
-        to_play = max(PAST_ROUNDS + 1 - number, 0)
-        if to_play:
-            self._console.note(JOB_ID, "the past first: seven days of rounds on the record alone, as fast as it goes")
-        while to_play or not await self._has_candidate():
-            if number > _MOST_PAST_ROUNDS:
-                raise ConfigError(f"nobody has come to play live in {number} rounds; begin anew with another --db")
-            await JobRunner(JOB_ID, market, quiet, max_rounds=to_play or 1).run()
-            number, to_play = number + (to_play or 1), 0
-        self._console.note(
-            JOB_ID, f"{number - 1} rounds are played, and the last one's winner may play live: on a chain"
-        )
+        market = RecordedMarket(self._record, speed=None, start_block=await self._store.last_block(LIVE_JOB_ID))
+        played = await self._store.next_round_number(LIVE_JOB_ID, "evaluation") - 1
+        if played < PAST_ROUNDS:
+            self._tell("the past first: seven days of rounds on the record alone, as fast as it goes")
+        least, most = max(PAST_ROUNDS, played), max(PAST_ROUNDS, played) + _MOST_MORE_ROUNDS
+        while played < least or not await self._has_candidate():
+            if played == most:
+                raise ConfigError(f"nobody has come to play live in {played} rounds; begin anew with another --db")
+            await self._play_round(market, quiet)
+            played += 1
+        self._tell(f"{played} rounds are played, and the last one's winner may play live: on a chain")
+
+    async def _play_round(self, market: Market, context: RunnerContext) -> None:
+        """Play one round, if the job still is ours to play."""
+        if not await self._leases.confirm(LIVE_JOB_ID):
+            raise ConfigError(f"another process has taken {LIVE_JOB_ID} over")
+        if not await JobRunner(LIVE_JOB_ID, market, context, max_rounds=1).run():
+            raise ConfigError(f"job {LIVE_JOB_ID} was paused or removed")
 
     async def _has_candidate(self) -> bool:
-        last = await self._store.last_round(JOB_ID, "evaluation", completed_only=True)
-        job = await self._store.get_job(JOB_ID)
+        last = await self._store.last_round(LIVE_JOB_ID, "evaluation", completed_only=True)
+        job = await self._store.get_job(LIVE_JOB_ID)
         if last is None or last.end_timestamp is None or job is None:
             return False
-        combined = {m.hotkey: m.combined_e18 for m in await self._store.reputations(JOB_ID)}
+        combined = {m.hotkey: m.combined_e18 for m in await self._store.reputations(LIVE_JOB_ID)}
         today = datetime.fromtimestamp(last.end_timestamp, UTC).date()
         return await live_candidate(self._store, job, combined, today) is not None
 
     async def _play_live(self) -> None:
+        """Play one round on a devnet of its own."""
         on_chain = {"live_mode": CHAIN, "opening": None, "sn_liquidity_manager_address": VAULT}
-        settings = {**past_job().to_mapping(), **self._net.market_settings(), **on_chain}
+        settings = {**live_demo_job().to_mapping(), **self._net.market_settings(), **on_chain}
         await self._set(validate_job({name: settings[name] for name in SETTINGS}))
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(TemporaryDirectory(prefix="live-", dir=self._folder))
-            keeper = await asyncio.to_thread(Keeper.make, Path(folder))
+            await asyncio.to_thread(vault_code)  # seconds, during which others play on
+            executor = DemoExecutor(VAULT, self._database_url, partial(self._console.note, "executor"))
+            stack.push_async_callback(executor.end)
+            self._executor = executor
             market = await DevnetMarket.start(
                 self._record,
                 chain_id=self._net.chain_id,
                 speed=None,
-                start_block=await self._store.last_block(JOB_ID),
-                furniture=Furniture(lambda net: self._furnish(net, keeper.address), self._hold),
+                start_block=await self._store.last_block(LIVE_JOB_ID),
+                furniture=Furniture(lambda net: self._furnish(net, executor), self._hold),
             )
             stack.push_async_callback(market.close)
-            self._console.note(
-                JOB_ID, f"devnet {market.url}: the owner has filled vault {VAULT}, keeper {keeper.address}"
-            )
-            await stack.enter_async_context(self._executing(market, keeper))
-            for _ in range(_MOST_LIVE_ROUNDS):
-                await JobRunner(JOB_ID, market, self._context, max_rounds=1).run()
-                if self._console.tally.live_rounds:
-                    return
+            stack.push_async_callback(executor.end)  # before its node
+            await self._play_round(market, self._context)
 
-    async def _furnish(self, net: Devnet, keeper: str) -> VaultSource:
-        """Let the owner deploy the vault, put the job's inventory in and appoint the keeper, all in the next block."""
+    async def _furnish(self, net: Devnet, executor: DemoExecutor) -> VaultSource:
+        """Let the owner deploy the vault, put the job's inventory in and appoint the keeper, all in the next block;
+        and let the keeper begin.
+        """
         until = planned_block(self._record, net.head + 1).timestamp + _TERM_S
-        await net.act(_OWNER, self._owners_calls(net, keeper, until))
-        await net.endow(keeper, _KEEPERS_WEI)
+        await net.act(_OWNER, self._owners_calls(net, executor.keeper, until))
+        await net.endow(executor.keeper, _KEEPERS_WEI)
         await net.next_block()
-        job = await self._store.get_job(JOB_ID)
+        self._tell(f"devnet {net.url}: the owner has filled vault {VAULT}, keeper {executor.keeper}")
+        await executor.start(net.url, net.addresses.factory)
+        job = await self._store.get_job(LIVE_JOB_ID)
         if job is None:
-            raise ConfigError(f"job {JOB_ID} was removed")
+            raise ConfigError(f"job {LIVE_JOB_ID} was removed")
         endpoints = Endpoints.over_http([net.url], chain_id=self._net.chain_id)
         try:
             return await vault_source(endpoints, job, None)
@@ -201,44 +188,35 @@ class LiveDemo:
         return calls
 
     def _inventory(self) -> tuple[int, int]:
-        opening = past_job().opening
+        opening = live_demo_job().opening
         if opening is None:
             raise ConfigError("the demonstration's job has no inventory")
         held = opening.positions
         return opening.amount0 + sum(p.amount0 for p in held), opening.amount1 + sum(p.amount1 for p in held)
 
     async def _hold(self, head: int) -> None:
-        """Return when the executor has done what is due, or is gone: the devnet's blocks wait for it as for miners."""
+        """Return when the executor has done what is due: the devnet's blocks wait for it as they do for miners."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _HOLD_S
-        while self._executor is not None and self._executor.returncode is None:
-            rows = await self._store.executions(JOB_ID, limit=100)
-            due = {e.execution_id for e in rows if e.mode == CHAIN and is_waited_for(e, head)} - self._waited_long_for
+        while True:
+            if self._executor is not None and self._executor.exit_code is not None:
+                raise ChainError("the executor ended by itself", retryable=False, exit_code=self._executor.exit_code)
+            playing = [row.round_id for row in await self._store.open_rounds(LIVE_JOB_ID) if row.round_type == "live"]
+            intents = [e for round_id in playing for e in await self._store.round_executions(round_id)]
+            due = {e.execution_id for e in intents if is_waited_for(e, head)} - self._waited_long_for
             if not due:
                 return
             if loop.time() >= until:
                 self._waited_long_for |= due
             await asyncio.sleep(_LOOK_S)
 
-    @asynccontextmanager
-    async def _executing(self, market: DevnetMarket, keeper: Keeper) -> AsyncIterator[None]:
-        """Run `tideline executor`, which dies with this process, for the length of the block."""
-        command = [sys.executable, "-P", "-m", "tideline", "executor", "--live", "--rpc", market.url]
-        command += ["--allow", VAULT, "--factory", market.factory]
-        command += ["--key", f"keystore:{keeper.keystore}", "--db", self._database_url]
-        self._executor = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            env={**os.environ, PASSWORD_FILE_ENV: str(keeper.password)},
-            start_new_session=True,  # Ctrl-C reaches us first, and we stop it in order
-        )
-        try:
-            yield
-        finally:
-            if self._executor.returncode is None:
-                self._executor.terminate()
-            await self._executor.wait()
+    def _watch(self, event: ProgressEvent) -> None:
+        if isinstance(event, VaultScored):
+            self._scored = event.round_id
+        self._console(event)
+
+    def _tell(self, text: str) -> None:
+        self._console.note(LIVE_JOB_ID, text)
 
 
 def is_waited_for(execution: Execution, head: int) -> bool:

@@ -36,6 +36,7 @@ class ServiceSettings:
 
     max_rounds: int | None = None
     max_jobs: int | None = None  # at once; the others are left to other processes on the same database
+    not_ours: frozenset[JobId] = frozenset()  # played by something else under the same lease name
     poll_s: float = 1.0  # how soon a change of the jobs is noticed
     restart_s: float = 10.0  # pause before a job whose runner failed is tried again
     lease_s: int = 30  # after so long without a sign of life, another process may take over
@@ -97,7 +98,8 @@ class ValidatorService:
         for job_id in [job_id for job_id in self._tasks if not self._leases.holds(job_id)]:
             self._tell_once(f"lease {job_id}", f"job {job_id} was taken over by another validator on this database")
             self._tasks[job_id].cancel()
-        active = await self._store.list_jobs(active_only=True)
+        listed = await self._store.list_jobs(active_only=True)
+        active = [job for job in listed if job.job_id not in self._settings.not_ours]
         if not active:
             self._tell_once("jobs", "no job is active; add one with `tideline jobs add`, or resume one")
         wanted = [job for job in active if not self._is_over(job)]
@@ -142,7 +144,7 @@ class ValidatorService:
         if now < self._look_for_orphans_at:
             return
         self._look_for_orphans_at = now + self._leases.part_s
-        for job_id in {JobId(row.job_id) for row in await self._store.open_rounds()}:
+        for job_id in {JobId(row.job_id) for row in await self._store.open_rounds()} - self._settings.not_ours:
             if job_id not in self._tasks and await self._leases.take(job_id):
                 await self._void_open_rounds(job_id, RESTARTED)
                 await self._leases.give_back(job_id)

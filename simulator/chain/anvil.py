@@ -82,7 +82,9 @@ class Anvil:
             start_new_session=True,  # Ctrl-C reaches us first, and we stop it in order
         )
         try:
-            url = await asyncio.wait_for(_listening(process), _START_DEADLINE_S)
+            # Not `wait_for`: until Python 3.12 it forgets that it was cancelled when what it waits for ends just then.
+            async with asyncio.timeout(_START_DEADLINE_S):
+                url = await _listening(process)
         except BaseException as error:
             await _stop(process)
             if isinstance(error, TimeoutError):
@@ -178,7 +180,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         _signal(process, signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), _STOP_DEADLINE_S)
+            async with asyncio.timeout(_STOP_DEADLINE_S):
+                await process.wait()
         except TimeoutError:
             _signal(process, signal.SIGKILL)
             await process.wait()

@@ -192,7 +192,8 @@ class Devnet:
     async def _exit_code(self) -> int | None:
         """Return the code with which the node has ended, None while it runs. We hear of its end a moment later."""
         try:
-            return await asyncio.wait_for(self._anvil.wait(), _NEWS_S)
+            async with asyncio.timeout(_NEWS_S):
+                return await self._anvil.wait()
         except TimeoutError:
             return None
 

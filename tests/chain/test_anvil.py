@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigError
+from simulator.chain import anvil as anvil_module
 from simulator.chain.anvil import Anvil, find_anvil, version_of
 
 KILLED_PARENT = """
@@ -42,6 +43,24 @@ async def test_starts_on_a_free_port_and_stops_without_a_trace() -> None:
             assert (anvil.is_running, is_alive(anvil.pid)) == (True, True)
     await anvil.stop()
     assert (anvil.is_running, is_alive(anvil.pid)) == (False, False)
+
+
+async def test_who_is_cancelled_just_as_it_begins_to_listen_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = anvil_module._listening
+
+    async def listening_and_cancelled(process: asyncio.subprocess.Process) -> str:
+        url = await listening(process)
+        starting.cancel()
+        return url
+
+    async def start() -> None:
+        async with await Anvil.start(find_anvil()):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(anvil_module, "_listening", listening_and_cancelled)
+    starting = asyncio.create_task(start())
+    await asyncio.wait({starting})
+    assert starting.cancelled()
 
 
 def test_tells_its_version() -> None:

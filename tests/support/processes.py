@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Self
 
 TIDELINE = (sys.executable, "-P", "-m", "tideline")
 PATIENCE_S = 120
+LISTENING_S = 300
 # What a developer has set must not decide a test.
 _FOREIGN = re.compile(r"BT_.*|NETUID|TIDELINE_.*|PYTEST_.*")
 
@@ -54,12 +57,15 @@ class Background:
         return self.process.pid
 
     def until(self, text: str) -> str:
-        """Return the next line that contains a text. Fails when the process ends before."""
+        """Return the next line that contains a text. Fails when the process ends before, or goes on without it."""
         assert self.process.stderr is not None
+        give_up = time.monotonic() + LISTENING_S
         for line in self.process.stderr:
             self.lines.append(line)
             if text in line:
                 return line
+            if time.monotonic() > give_up:
+                break
         raise AssertionError(f"{text!r} was never said:\n{''.join(self.lines)}")
 
     def signal(self, number: signal.Signals) -> None:
@@ -85,14 +91,16 @@ class Background:
                 stream.close()
 
 
-def start(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Background:
+def start(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, stdout: int = subprocess.DEVNULL
+) -> Background:
     """Start a command; use it as a context manager, which kills it in the end."""
     return Background(
         subprocess.Popen(
             [*TIDELINE, *arguments],
             cwd=folder,
             stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stdin=subprocess.DEVNULL,
             text=True,
             env=environment(**(env or {})),
@@ -107,3 +115,29 @@ def miner(folder: Path, key: str, validator: str, *options: str) -> Iterator[tup
     with start(folder, *command) as process:
         line = process.until("listening on ")
         yield process, line.split("listening on ")[1].split()[0]
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the child processes of all threads of a process."""
+    while True:
+        try:
+            tasks = list(Path(f"/proc/{pid}/task").iterdir())
+            return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            if not Path(f"/proc/{pid}").exists():
+                raise
+            # a thread ended meanwhile and left its children to another: look again
+
+
+def ends_of_children(pid: int) -> list[int]:
+    """Return a file descriptor for each child of a process; it becomes readable when the child has ended."""
+    return [os.pidfd_open(child) for child in children_of(pid)]
+
+
+def have_ended(watches: list[int]) -> bool:
+    """Whether all of them end within a few seconds."""
+    for watch in watches:
+        if not select.select([watch], [], [], 10)[0]:
+            return False
+        os.close(watch)
+    return True

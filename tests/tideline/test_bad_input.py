@@ -112,6 +112,8 @@ def with_a_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("bogus",), "No such command 'bogus'. See: tideline --help"),
         (("jobs", "pausee"), "Did you mean 'pause'? See: tideline jobs --help"),
         (("up", "--round", "3", *DB), "See: tideline up --help"),
+        (("up", "--live", "--rounds", "3", *DB), "--live plays its own rounds on its own devnet"),
+        (("up", "--live", "--market", "recorded", *DB), "--live plays its own rounds on its own devnet"),
         (("replay",), "Missing argument 'FILE'. See: tideline replay --help"),
         (("leaderboard", "--db", "mysql://x"), "unknown database scheme 'mysql'"),
         (("leaderboard", "--db", "jobs.sqlite3"), "the database address has no scheme"),

@@ -1,21 +1,17 @@
-"""Live rounds with the executor as an operator runs it: killed in the middle, and shown by `tideline up --live`."""
+"""Live rounds with the executor as an operator runs it: killed in the middle."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import signal
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.executor_desk import KEEPER, KEEPER_KEY
 from support.live_world import JOB, LiveWorld, intents, live_world, reputation, seed_days, validate
-from support.processes import Background, start, tideline
+from support.processes import Background, start
 
-from db.store import Store
 from protocol.errors import ConfigError
 from simulator.chain.snapshot import VaultQuery
 from simulator.portfolio import Range
@@ -66,35 +62,6 @@ async def test_an_executor_killed_in_the_middle_of_a_live_round_carries_its_plan
         assert executed.tx_hash == (await intents(world))[0].tx_hash
         [found] = check(await load(world.here.store, f"{JOB}-live-1")).participants
         assert found.score_e18 == scored.score_e18 and (await reputation(world)).live_rounds == 1
-
-
-async def recompute(folder: Path) -> None:
-    async with await Store.open(f"sqlite:///{folder}/.tideline/jobs.sqlite3", create=False) as store:
-        assert check(await load(store, "wbtc-weth-live-live-1")).participants[0].is_scored
-
-
-def test_up_live_shows_a_live_round_on_chain(tmp_path: Path) -> None:
-    """The transaction, what the vault then holds, what it cost and what it earned; and nothing is left behind."""
-    done = tideline(tmp_path, "up", "--live", "--json")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout.splitlines()[-1])
-    assert (summary["live_rounds"], summary["live_executions"], summary["inconclusive"]) == (1, 1, 0)
-    [executed] = re.findall(
-        r"ON CHAIN: (0x[0-9a-f]{64}) in block (\d+), gas (\d+) for 0\.\d{8} native, loss in NAV", done.stderr
-    )
-    assert re.search(r"the vault now holds -?\d+\.\.-?\d+ \(\d+\)", done.stderr)
-    assert re.search(
-        r"live score of narrow-band .* bp of the vault's NAV: fees earned \+.* gas -.* NAV against", done.stderr
-    )
-    with sqlite3.connect(tmp_path / ".tideline" / "jobs.sqlite3") as raw:
-        rows = raw.execute(
-            "select status, tx_hash, cast(gas_used as integer) from live_executions where mode = 'chain'"
-        ).fetchall()
-        active = raw.execute("select is_active from jobs").fetchall()
-    raw.close()
-    assert rows == [("reconciled", executed[0], int(executed[2]))] and active == [(0,)]
-    assert sorted(path.name for path in (tmp_path / ".tideline").iterdir() if path.is_dir()) == [], "no key"
-    asyncio.run(recompute(tmp_path))
 
 
 async def test_what_a_jobs_vault_is_is_found_out_on_its_chain(tmp_path: Path) -> None:

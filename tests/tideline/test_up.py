@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import random
-import select
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import children_of, ends_of_children, have_ended
 
 from db.store import Store
 from tideline.demo import DEMO_MINERS
@@ -133,37 +133,12 @@ def read_until(process: subprocess.Popen[str], text: str, times: int) -> None:
     raise AssertionError(f"it ended before it said {text!r} often enough")
 
 
-def children_of(pid: int) -> list[int]:
-    """Return the child processes of all threads of a process."""
-    while True:
-        try:
-            tasks = list(Path(f"/proc/{pid}/task").iterdir())
-            return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            if not Path(f"/proc/{pid}").exists():
-                raise
-            # a thread ended meanwhile and left its children to another: look again
-
-
-def ends_of_children(pid: int) -> list[int]:
-    """Return a file descriptor for each child of a process; it becomes readable when the child has ended."""
-    return [os.pidfd_open(child) for child in children_of(pid)]
-
-
-def have_ended(watches: list[int]) -> bool:
-    """Whether all of them end within a few seconds."""
-    for watch in watches:
-        if not select.select([watch], [], [], 10)[0]:
-            return False
-        os.close(watch)
-    return True
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_it_and_its_devnets(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         [*TIDELINE, "up", "--speed", "200x"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stderr is not None and "wbtc-weth-live the past first" in process.stderr.readline()
     read_until(process, "opens at block", 2)
     devnets = ends_of_children(process.pid)
     process.send_signal(number)
@@ -173,7 +148,7 @@ def test_a_signal_ends_it_and_its_devnets(tmp_path: Path, number: signal.Signals
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 0 and "evaluation rounds" in out
-        assert asyncio.run(_open_rounds(tmp_path)) == []
+        asyncio.run(_is_left_in_order(tmp_path))
 
 
 def test_a_devnet_killed_under_it_costs_the_round_and_nobody_anything(tmp_path: Path) -> None:
@@ -184,7 +159,7 @@ def test_a_devnet_killed_under_it_costs_the_round_and_nobody_anything(tmp_path: 
         stdout=subprocess.PIPE,
         text=True,
     )
-    read_until(process, "wbtc-weth   evaluation round 1 opens", 1)
+    read_until(process, "wbtc-weth      evaluation round 1 opens", 1)
     for child in children_of(process.pid):
         os.kill(child, signal.SIGKILL)
     out, told = process.communicate(timeout=100)
@@ -212,7 +187,7 @@ def test_without_anvil_it_says_so_in_one_line_and_plays_the_records(tmp_path: Pa
     )
     first, *others = done.stderr.splitlines()
     assert done.returncode == 0 and first.startswith(
-        "devnet      playing the recorded markets instead: npm cannot fetch"
+        "devnet         playing the recorded markets instead: npm cannot fetch"
     )
     assert "2 evaluation rounds" in done.stdout and not any("devnet" in line for line in others)
     refused = subprocess.run(
@@ -272,9 +247,10 @@ def test_kill_9_at_ten_random_moments_scores_nobody_twice_and_punishes_nobody(tm
     assert board.returncode == 0 and {b["job_id"] for b in json.loads(board.stdout)} == {"usdc-weth", "wbtc-weth"}
 
 
-async def _open_rounds(folder: Path) -> list[str]:
+async def _is_left_in_order(folder: Path) -> None:
     async with await Store.open(f"sqlite:///{folder}/.tideline/jobs.sqlite3", create=False) as store:
-        return [row.round_id for row in await store.open_rounds()]
+        assert await store.open_rounds() == []
+        assert [job.job_id for job in await store.list_jobs(active_only=True)] == ["usdc-weth", "wbtc-weth"]
 
 
 async def _check_invariants(folder: Path) -> None:

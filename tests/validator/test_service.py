@@ -31,6 +31,7 @@ from db.job import Job
 from db.store import Store
 from protocol.errors import ConfigError
 from protocol.signing import keypair_from_uri
+from protocol.units import JobId
 from simulator.market import Market
 from tideline.embedded import NETUID, ClockedMarket, EmbeddedClock, make_chain, validator_endpoint
 from tideline.guard import gate, guard
@@ -276,6 +277,17 @@ async def test_a_round_that_a_crash_left_open_is_voided_even_where_the_job_is_pa
         assert row is not None and row.status == "inconclusive"
         assert row.reason == "the validator was restarted while the round was running"
     assert await store.open_rounds() == []
+
+
+async def test_a_job_that_something_else_plays_under_our_lease_is_neither_played_nor_voided(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.add_job(recorded_job(name))
+    await store.start_round(left_open("b"))
+    assert await store.lease_job("b", "holder", seconds=600)
+    async with running(store, settings=soon(not_ours=frozenset({JobId("b")}))) as run:
+        await run.watch.until(closed("a"))
+    assert [row.job_id for row in await store.open_rounds()] == ["b"] and run.watch.of(Trouble) == []
+    assert not await store.lease_job("b", "somebody else", seconds=1), "the lease was left alone"
 
 
 async def test_a_database_that_is_locked_for_a_while_is_survived(store: Store, tmp_path: Path) -> None:

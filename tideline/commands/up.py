@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from fractions import Fraction
 
 import click
 
 from db.job import Job
 from db.store import Store
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, TidelineError
 from protocol.signing import Signer, keypair_from_uri
 from protocol.units import Hotkey, JobId
 from simulator import records
@@ -21,7 +22,15 @@ from simulator.recorded import RecordedMarket, parse_speed
 from simulator.records import Record
 from tideline.commands.leaderboard import load_boards, print_board
 from tideline.console import Console, Tally
-from tideline.demo import DEMO_MINERS, DEMO_VALIDATOR_URI, demo_jobs, devnet_of, market_settings
+from tideline.demo import (
+    DEMO_MINERS,
+    DEMO_VALIDATOR_URI,
+    LIVE_JOB_ID,
+    demo_jobs,
+    devnet_of,
+    live_demo_job,
+    market_settings,
+)
 from tideline.embedded import (
     NETUID,
     START_BLOCK,
@@ -45,6 +54,7 @@ from validator.weight_setter import WeightSetter, WeightSettings
 from validator.weights_service import WeightsService
 
 METAGRAPH_REFRESH_S = 300.0
+PUT_AWAY_S = 60
 
 
 @click.command()
@@ -57,52 +67,69 @@ METAGRAPH_REFRESH_S = 300.0
     "Default: devnet, or recorded where anvil cannot be had.",
 )
 @click.option(
-    "--live",
-    is_flag=True,
-    help="Show a live round on chain instead: seven days of rounds on a record, then a vault, an executor, and the "
-    "winner's plan as a transaction.",
+    "--live/--no-live",
+    default=None,
+    help="The live round on chain: seven days of rounds on a record, then a vault, an executor, and the winner's plan "
+    "as a transaction. --live: this alone, then end. Default: beside the markets, where these are devnets and --rounds "
+    "is not given.",
 )
 @click.option("--json", "as_json", is_flag=True, help="End with one JSON object on standard output.")
 @click.option("--quiet", is_flag=True, help="Show finished rounds only, not every checkpoint.")
 @database_option
 def up(
-    *, rounds: int | None, speed: str, market: str | None, live: bool, as_json: bool, quiet: bool, database_url: str
+    *,
+    rounds: int | None,
+    speed: str,
+    market: str | None,
+    live: bool | None,
+    as_json: bool,
+    quiet: bool,
+    database_url: str,
 ) -> None:
-    """Run a validator, four miners and two real markets on this machine.
+    """Run a validator, four miners and two real markets on this machine, and show a live round on chain.
 
     Each market is a private chain (anvil, a child process) with the real contracts, on which a real pool trades as it
     did; the validator reads it over HTTP as it would read Base. Every event goes into every miner's own fork; miners
-    answer signed queries over HTTP on loopback; the Bittensor chain is in memory behind the SDK's own client. Progress
-    goes to standard error, the leaderboard to standard output. A second run continues where the first one ended.
-    Stop it with Ctrl-C; nothing is left running.
+    answer signed queries over HTTP on loopback; the Bittensor chain is in memory behind the SDK's own client. Beside
+    the two, a third job is played through seven days at once; its winner then plays a live round: an executor with a
+    key of its own carries the plan out on a vault. Progress goes to standard error, the leaderboard to standard
+    output. A second run continues where the first one ended. Stop it with Ctrl-C; nothing is left running.
 
     \b
     Examples:
-      tideline up
+      tideline up                                                        # a live round on chain within a minute
       tideline up --rounds 3 --speed max
-      tideline up --live                                                 # half a minute: a live round on chain
+      tideline up --live                                                 # the live round alone, then end
       tideline up --market recorded --rounds 800 --speed max --quiet     # past day 8: live rounds on paper
     """
+    if live and (rounds is not None or market == "recorded"):
+        raise click.UsageError("--live plays its own rounds on its own devnet: leave --rounds and --market out.")
     if live:
         tally = asyncio.run(_up_live(database_url, detail=not quiet))
     else:
-        tally = asyncio.run(_up(rounds, parse_speed(speed), market, database_url, detail=not quiet))
+        shows_live = live is None and rounds is None
+        tally = asyncio.run(
+            _up(rounds, parse_speed(speed), market, database_url, detail=not quiet, shows_live=shows_live)
+        )
     _print_results(database_url, tally, as_json=as_json)
 
 
 async def _up(
-    rounds: int | None, speed: Fraction | None, wanted: str | None, database_url: str, *, detail: bool
+    rounds: int | None, speed: Fraction | None, wanted: str | None, database_url: str, *, detail: bool, shows_live: bool
 ) -> Tally:
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(database_url, create=True))
+        holder = stack.enter_context(LeaseName(database_url))
         signer = keypair_from_uri(DEMO_VALIDATOR_URI)
         names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
         markets: dict[str, MarketInfo] = {}
         console = Console(names, markets, detail=detail)
-        jobs = await _ensure_jobs(store, on_devnet=await _has_devnet(wanted, console))
-        markets |= {job.job_id: _record_of(job).info for job in jobs}
+        on_devnet = await _has_devnet(wanted, console)
+        jobs = await _ensure_jobs(store, on_devnet=on_devnet)
+        await _put_live_job_away(store, holder)
+        markets |= {job.job_id: _record_of(job).info for job in (*jobs, live_demo_job())}
         chain = make_chain(signer.ss58_address, list(names))
         clock = EmbeddedClock(chain)
         await _catch_up(chain, store, jobs)
@@ -111,29 +138,54 @@ async def _up(
         async def market(job: Job, resume_after: int | None) -> Market:
             return ClockedMarket(job.job_id, await _open(job, resume_after, speed, console), clock)
 
-        holder = stack.enter_context(LeaseName(database_url))
-        service = ValidatorService(context, market, ServiceSettings(max_rounds=rounds), holder=holder)
+        settings = ServiceSettings(max_rounds=rounds)
+        if on_devnet and shows_live:
+            from tideline.live_demo import LiveDemo  # a second to import
+
+            settings = ServiceSettings(not_ours=frozenset({LIVE_JOB_ID}))
+            demonstration = LiveDemo(context, console, database_url, holder=holder).play()
+            await stack.enter_async_context(_beside(demonstration, console))
+        service = ValidatorService(context, market, settings, holder=holder)
         setter = WeightSetter(view, WeightSettings(), last_set_epoch=await _last_epoch(store))
         weights = WeightsService(setter, store, clock, console, netuid=NETUID)
         await weights.run_beside(service.run(stop), stop)
         return console.tally
 
 
+@asynccontextmanager
+async def _beside(demonstration: Coroutine[None, None, None], console: Console) -> AsyncIterator[None]:
+    """Let it go on for the length of the block, at most. Its failure is told, and costs the block nothing."""
+
+    def tell(ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            said = str(error) if isinstance(error, TidelineError) else repr(error)
+            console.note(LIVE_JOB_ID, f"the live round on chain is not shown, the markets play on: {said}")
+
+    task = asyncio.ensure_future(demonstration)
+    task.add_done_callback(tell)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def _up_live(database_url: str, *, detail: bool) -> Tally:
     """Play the live demonstration until it ends or a signal stops it."""
     from simulator.chain.devnet import Devnet  # these take a second to import
-    from tideline.live_demo import JOB_ID, LiveDemo, past_job
+    from tideline.live_demo import LiveDemo
 
     await asyncio.to_thread(Devnet.prepare)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(database_url, create=True))
         signer = keypair_from_uri(DEMO_VALIDATOR_URI)
         names = {keypair_from_uri(miner.key_uri).ss58_address: miner.name for miner in DEMO_MINERS}
-        console = Console(names, {JOB_ID: _record_of(past_job()).info}, detail=detail)
+        console = Console(names, {LIVE_JOB_ID: _record_of(live_demo_job()).info}, detail=detail)
         chain = make_chain(signer.ss58_address, list(names))
         _, context = await _subnet(stack, chain, signer, store, console)
         holder = stack.enter_context(LeaseName(database_url))
-        await until_stopped(asyncio.ensure_future(LiveDemo(context, console, database_url).play(holder)))
+        demonstration = LiveDemo(context, console, database_url, holder=holder)
+        await until_stopped(asyncio.ensure_future(demonstration.play()))
         return console.tally
 
 
@@ -195,14 +247,19 @@ async def _ensure_jobs(store: Store, *, on_devnet: bool) -> tuple[Job, ...]:
                 await store.add_job(job)
         elif market_settings(found) == market_settings(elsewhere):
             await store.update_job(job.job_id, market_settings(job))
-    listed = await store.list_jobs(active_only=True)
-    for job in [job for job in listed if job.live_mode == "chain" and devnet_of(job) is not None]:
-        await store.set_job_active(job.job_id, active=False)  # a live demonstration was killed; its vault is gone
-        listed.remove(job)
+    listed = [job for job in await store.list_jobs(active_only=True) if job.job_id != LIVE_JOB_ID]
     active = tuple(job for job in listed if job.feed == "recorded" or devnet_of(job) is not None)
     if not active:
         raise ConfigError("every job is paused or removed; use `tideline jobs resume JOB`, or another --db")
     return active
+
+
+async def _put_live_job_away(store: Store, holder: str) -> None:
+    """Pause the live demonstration's job if one that was killed left it active: its vault is gone."""
+    job = await store.get_job(LIVE_JOB_ID)
+    if job is not None and job.is_active and await store.lease_job(LIVE_JOB_ID, holder, seconds=PUT_AWAY_S):
+        await store.set_job_active(LIVE_JOB_ID, active=False)
+        await store.release_job(LIVE_JOB_ID, holder)
 
 
 async def _catch_up(chain: InMemorySubtensor, store: Store, jobs: tuple[Job, ...]) -> None:
