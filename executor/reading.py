@@ -166,7 +166,7 @@ def _disown_gifts(fork: Fork, listing: Listing) -> tuple[tuple[Range, int], ...]
     gifts = []
     for listed in listing.positions:
         key = (VAULT, listed.range.tick_lower, listed.range.tick_upper)
-        found = fork.pool.positions[key].liquidity
+        found = fork.pool.positions[key].liquidity if key in fork.pool.positions else 0
         if found < listed.liquidity:
             raise SimulationError("the vault lists more than the pool has", listed=listed.liquidity, found=found)
         if found > listed.liquidity:

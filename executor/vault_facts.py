@@ -10,7 +10,7 @@ from typing import Any
 from executor.vault import VaultLimits, limit_words
 from executor.vault_abi import LIMITS
 from protocol.errors import ConfigError
-from simulator.chain.abi import address_of, call_data, keccak256, read_words, selector, words
+from simulator.chain.abi import address_of, call_data, keccak256, read_words, selector, signed, words
 from simulator.chain.blocks import Header
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.rpc import BadAnswer, Refused, Request
@@ -29,6 +29,10 @@ _GETTERS = (
     "last_rebalance()",
     "daily_loss_x18()",
     "limits()",
+    "drift()",
+    "drift_tick()",
+    "drift_appointment()",
+    "appointments()",
 )
 CODE_HASH = "3be5add874f78897694693b2f98562ab89bd1ff7cf639a7da77fbdd3a20479d0"  # of what is compiled: a test compares
 _MILLIONTH_X18 = 10**12
@@ -38,7 +42,9 @@ _MILLIONTH_X18 = 10**12
 class VaultFacts:
     """A vault's roles, limits and budgets. Addresses are in lower case; nobody is the zero address.
 
-    `daily_loss_x18` is what the vault counts as lost in the last day, in units of 1e-18 of its worth.
+    `daily_loss_x18` is what the vault counts as lost in the last day, in units of 1e-18 of its worth. `drift` is how
+    many ticks its pool's long mean had come at the last plan, and `drift_tick` where it was then; None where the next
+    plan begins anew, as after an appointment.
     """
 
     address: str
@@ -54,6 +60,8 @@ class VaultFacts:
     last_rebalance: int
     daily_loss_x18: int
     limits: VaultLimits
+    drift: int
+    drift_tick: int | None
 
     def cooldown_left_s(self, timestamp: int) -> int:
         """Return the seconds until the keeper may carry out a plan again."""
@@ -63,6 +71,12 @@ class VaultFacts:
     def loss_left_x18(self) -> int:
         """What may still be lost in this day."""
         return max(self.limits.max_daily_loss_ppm * _MILLIONTH_X18 - self.daily_loss_x18, 0)
+
+    def drift_left(self, timestamp: int) -> int:
+        """Return how many ticks the long mean may have come since the last plan for there to be another."""
+        most = self.limits.max_daily_drift
+        worn = max(timestamp - self.last_rebalance, 0) * most // 86_400
+        return most if self.drift_tick is None else most - max(self.drift - worn, 0)
 
 
 async def read_code(endpoints: Endpoints, header: Header, address: str, *, deadline_s: float) -> bytes:
@@ -126,6 +140,8 @@ def _facts(vault: str, answers: list[list[int]]) -> VaultFacts:
         last_rebalance=answers[9][0],
         daily_loss_x18=answers[10][0],
         limits=VaultLimits(*answers[11]),  # none of them is negative: the contract's bounds see to that
+        drift=answers[12][0],
+        drift_tick=signed(answers[13][0], 24) if answers[14] == answers[15] else None,
     )
 
 

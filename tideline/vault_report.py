@@ -43,7 +43,22 @@ class VaultReport:
             return "the vault is paused"
         if self.nav is None:
             return f"the pool does not remember {self.facts.limits.twap_long_s} s: give it slots, and time"
-        return f"it rests for {left} s more" if left else None
+        if left:
+            return f"it rests for {left} s more"
+        if self.drift is not None and self.drift > self.drift_left:
+            return f"the mean price came {self.drift} ticks since the last plan: wait, or appoint the keeper again"
+        return None
+
+    @property
+    def drift(self) -> int | None:
+        """How many ticks the mean price is from where the last plan found it; None where that does not count."""
+        tick, mean = self.facts.drift_tick, self.reading.mean_tick
+        return None if tick is None or mean is None else abs(mean - tick)
+
+    @property
+    def drift_left(self) -> int:
+        """How many ticks that may be."""
+        return self.facts.drift_left(self.header.timestamp)
 
 
 def report_json(report: VaultReport) -> dict[str, Any]:
@@ -78,6 +93,8 @@ def report_json(report: VaultReport) -> dict[str, Any]:
         "gifts": [[r.tick_lower, r.tick_upper, str(liquidity)] for r, liquidity in report.reading.gifts],
         "daily_loss_x18": str(facts.daily_loss_x18),
         "loss_left_x18": str(facts.loss_left_x18),
+        "drift": report.drift,
+        "drift_left": report.drift_left,
         "limits": asdict(facts.limits),
     }
 
@@ -99,7 +116,7 @@ def report_text(report: VaultReport) -> str:
         ("keeping", "possible now" if report.hindrance is None else f"not now: {report.hindrance}"),
         (
             "price",
-            f"tick {fork.pool.tick}, mean of {facts.limits.twap_long_s} s {_or_unknown(report.reading.mean_tick)}",
+            f"tick {fork.pool.tick}, mean of {facts.limits.twap_long_s} s tick {_or_unknown(report.reading.mean_tick)}",
         ),
         ("idle", tokens_text(info, portfolio.idle0, portfolio.idle1)),
         *(
@@ -113,6 +130,10 @@ def report_text(report: VaultReport) -> str:
         ("worth", _worth(report)),
         ("lost today", f"{_ppm(facts.daily_loss_x18)} ppm"),
         ("may lose", f"{_ppm(facts.loss_left_x18)} ppm more today, at most {facts.limits.max_loss_ppm} ppm a plan"),
+        (
+            "may drift",
+            f"{report.drift_left} ticks from where the last plan found the mean price; now {_or_unknown(report.drift)}",
+        ),
     ]
     if report.reading.gifts:
         rows.append(
@@ -157,8 +178,8 @@ def _worth(report: VaultReport) -> str:
     )
 
 
-def _or_unknown(tick: int | None) -> str:
-    return "unknown" if tick is None else f"tick {tick}"
+def _or_unknown(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
 
 
 def _ppm(share_x18: int) -> str:

@@ -55,6 +55,13 @@ TIGHT = VaultLimits(min_width=120)
 _TEST_CONTRACTS = Path(__file__).parent / "contracts"
 
 Patch = tuple[str, str, str]  # a file, what is in it exactly once, what takes its place
+_MADE = "    bounds.__init__(pool.tick_spacing(), limits)\n"
+# A constructor that lists a position which the pool does not have; the code that is left behind is ours.
+MADE_WITH_A_PHANTOM: Patch = (
+    "vault.vy",
+    _MADE,
+    _MADE + "    book.words = [book.pack(book.Position(tick_lower=-600, tick_upper=600, liquidity=10**24))]\n",
+)
 
 
 class Reverted(Exception):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
 from support.vault_anvil import GUARDIAN, KEEPER, OWNER, UNIT
-from support.vault_world import LOOSE, Patch, opening, patched_vault
+from support.vault_world import LOOSE, MADE_WITH_A_PHANTOM, Patch, opening, patched_vault
 
-from executor.vault_abi import deployment_arguments, rebalance_data
-from simulator.chain.abi import address_of, call_data
+from executor.vault import limit_words
+from executor.vault_abi import LIMITS, deployment_arguments, rebalance_data
+from simulator.chain.abi import address_of, call_data, selector, words
 from simulator.chain.artifacts import FACTORY
 from tideline.cli import run
 from tideline.commands import vault as vault_command
@@ -100,6 +102,36 @@ async def test_status_tells_what_the_chain_says(here: Office, shell: Shell) -> N
     text = await shell("status", here.made.vault)
     assert "not now: it rests for 30 s more" in text and "-120..180" in text and "ours, as built here" in text
     assert "at the mean of 600 s" in text and "50,000 ppm more today" not in text
+
+
+async def test_status_tells_how_far_the_mean_price_may_still_come(here: Office, shell: Shell) -> None:
+    await invested(here)
+    made, chain = here.made, here.made.chain
+    assert (await shell.status())["drift_left"] == LOOSE.max_daily_drift
+    await chain.swap(True, 700 * UNIT)
+    await chain.mine()
+    await made.rebalance(await made.plan())
+    await here.pass_time(600)
+    [came], [last] = [await chain.call(made.vault, f"{name}()") for name in ("drift", "last_rebalance")]
+    found = await shell.status()
+    left = LOOSE.max_daily_drift - came + (found["timestamp"] - last) * LOOSE.max_daily_drift // 86400
+    assert came > 300 and (found["drift"], found["drift_left"], found["hindrance"]) == (0, left, None)
+
+    tight = limit_words(replace(LOOSE, max_daily_drift=100))
+    await made.cost(OWNER, "0x" + (selector(f"set_limits({LIMITS})") + words(*tight)).hex())
+    await chain.swap(False, 300 * UNIT)
+    await chain.mine()
+    await here.pass_time(3600)
+    found, text = await shell.status(), await shell("status", made.vault)
+    assert found["drift"] > 100 >= found["drift_left"]
+    assert f"the mean price came {found['drift']} ticks since the last plan" in found["hindrance"]
+    assert f"now {found['drift']}" in text
+    refused = await made.send(KEEPER, made.vault, "0x" + rebalance_data(await made.plan()).hex())
+    assert refused["status"] == "0x0"
+    await made.cost(OWNER, call_data("set_keeper(address,uint256)", int(KEEPER, 16), found["keeper_until"]))
+    found = await shell.status()
+    assert (found["drift"], found["drift_left"], found["hindrance"]) == (None, 100, None)
+    await made.rebalance(await made.plan())
 
 
 async def test_what_a_withdrawal_says_beforehand_is_what_comes(here: Office, shell: Shell) -> None:
@@ -223,13 +255,13 @@ async def test_tokens_are_not_put_into_a_vault_that_somebody_else_has_made(
     async def deposit(patch: Patch, code: int) -> str:
         forged = patched_vault(patch) + deployment_arguments(chain.pool, OWNER, GUARDIAN, LOOSE)
         made.vault = (await made.send(OWNER, None, "0x" + forged.hex()))["contractAddress"]
-        assert (await shell.status())["has_our_code"] is True
         words = ("deposit", made.vault, "--amount0", str(5 * UNIT), "--factory", chain.factory)
         return await shell.live(*words, code=code)
 
     with monkeypatch.context() as patch:  # what is asked beforehand has no argument to leave it out
         patch.setattr(vault_command, "require_sound", sounds)
         await deposit(MADE_WITH_AN_HEIR, 0)
+        assert (await shell.status())["has_our_code"] is True
         before = await purse(here, HEIR)
         for verb in ("accept_ownership()", "withdraw_all()"):
             await made.cost(HEIR, call_data(verb))
@@ -237,6 +269,7 @@ async def test_tokens_are_not_put_into_a_vault_that_somebody_else_has_made(
     owned = await purse(here)
     assert "may take" in await deposit(MADE_WITH_AN_HEIR, 2)
     assert "max_loss_ppm" in await deposit(MADE_WITHOUT_LIMITS, 2)
+    assert "lists more than the pool has" in await deposit(MADE_WITH_A_PHANTOM, 2)
     assert await purse(here) == owned
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from support.vault_attacks import HOME, WIDE, WIDE_TICKS, refused, refuses, share_taken, world_with
-from support.vault_world import LOOSE, UNIT, Reverted, VaultWorld, any_swap, opening
+from support.vault_world import LOOSE, MADE_WITH_A_PHANTOM, UNIT, Reverted, VaultWorld, any_swap, opening
 
 from executor.vault import VaultSwap
 from simulator.math.tick_math import MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
@@ -31,6 +31,17 @@ def test_worth_at_the_price_of_the_moment() -> None:
         ),
     )
     broken, world = world_with(defence), world_with()
+    for each in (broken, world):
+        each.deposit(0, 20 * UNIT)
+    before = broken.owned_if_closed()
+    buy_dear(broken)
+    assert share_taken(broken, before) > 0.02
+    refused(world, "loss", buy_dear)
+
+
+def test_worth_that_the_pool_does_not_have() -> None:
+    """Beside it no loss is large. The contract cannot know how it was made; `tideline vault deposit` looks."""
+    broken, world = world_with(MADE_WITH_A_PHANTOM), world_with()
     for each in (broken, world):
         each.deposit(0, 20 * UNIT)
     before = broken.owned_if_closed()

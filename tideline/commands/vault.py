@@ -12,10 +12,10 @@ from executor import errands
 from executor.chain import TransactionChain
 from executor.errands import Errand
 from executor.pool_trust import examine_pool, require_factory
-from executor.reading import VaultReader
+from executor.reading import VaultReader, VaultReading
 from executor.vault import VaultLimits
 from executor.vault_facts import VaultFacts, is_our_code, read_code, read_facts, require_sound
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, SimulationError
 from simulator.chain.market import read_info
 from simulator.chain.rpc import Refused
 from tideline.vault_access import (
@@ -100,8 +100,7 @@ def status_command(*, address: str, as_json: bool, **options: Any) -> None:
 async def _report(scene: Scene, address: str) -> VaultReport:
     endpoints, header = scene.endpoints, scene.header
     facts = await read_facts(endpoints, header, address, deadline_s=DEADLINE_S)
-    reader = await VaultReader.look(endpoints, facts.pool, address, READING)
-    reading = await reader.read(header, twap_s=facts.limits.twap_long_s)
+    reader, reading = await _look(scene, facts)
     code = await read_code(endpoints, header, address, deadline_s=DEADLINE_S)
     nav: tuple[int, int] | None = None
     try:
@@ -110,6 +109,12 @@ async def _report(scene: Scene, address: str) -> VaultReport:
     except Refused:
         pass  # the pool does not remember so far: the report says so
     return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info))
+
+
+async def _look(scene: Scene, facts: VaultFacts) -> tuple[VaultReader, VaultReading]:
+    """Read a vault's positions in its pool. Raises SimulationError where it lists more than the pool has."""
+    reader = await VaultReader.look(scene.endpoints, facts.pool, facts.address, READING)
+    return reader, await reader.read(scene.header, twap_s=facts.limits.twap_long_s)
 
 
 @vault.command("deploy", short_help="Make a vault.")
@@ -198,6 +203,10 @@ def deposit_command(context: click.Context, /, **options: Any) -> None:
         if not is_our_code(code, info):
             raise ConfigError(f"the code at {facts.address} is not our vault's as built here; give it no tokens")
         await require_sound(scene.endpoints, scene.header, facts, deadline_s=DEADLINE_S)
+        try:
+            await _look(scene, facts)
+        except SimulationError as error:  # what it lists counts as its worth, and so allows for larger losses
+            raise ConfigError(f"{error}; give {facts.address} no tokens") from error
         pair = (int(actor.address, 16), int(facts.address, 16))
         tokens = (facts.token0, facts.token1)
         [allowed0], [allowed1] = [await scene.words(t, "allowance(address,address)", *pair) for t in tokens]
