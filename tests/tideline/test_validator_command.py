@@ -195,7 +195,7 @@ def test_changes_of_the_jobs_reach_a_running_validator(
     with validate(tmp_path, *two_miners[1], speed="max") as validator:
         validator.until("no job is active")
         add_job(tmp_path, "mine")
-        validator.until("mine        evaluation round 1 of ")
+        validator.until("mine           evaluation round 1 of ")
         changed = tideline(tmp_path, "jobs", "update", "mine", "--round-duration-seconds", "600", *database)
         assert changed.returncode == 0
         assert tideline(tmp_path, "jobs", "pause", "mine", *database).returncode == 0

@@ -39,6 +39,7 @@ from executor.past import Past, past_of
 from executor.preparation import Bounds
 from executor.reading import VaultReader, VaultReading
 from executor.vault import limit_words
+from executor.vault_abi import LIMITS
 from protocol.messages import Position, RebalanceQuery
 from simulator.chain.abi import selector, words
 from validator.progress import RoundClosed, RoundVoided, Trouble
@@ -46,7 +47,7 @@ from validator.progress import RoundClosed, RoundVoided, Trouble
 REVERTED = "the node refuses the call: execution reverted: "
 EMA = 10**15 * 3 // 10  # of the live round that was seeded
 WIDE = Position(tick_lower=-600, tick_upper=600, allocation0=20 * UNIT, allocation1=20 * UNIT)
-SET_LIMITS = "set_limits((uint256,uint256,int256,int256,int256,uint256,uint256,uint256,uint256))"
+SET_LIMITS = f"set_limits({LIMITS})"
 
 
 @pytest.fixture
