@@ -7,7 +7,6 @@ not block every later call.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from typing import Any
 
@@ -20,28 +19,24 @@ from tortoise.backends.sqlite.client import (
 )
 from tortoise.connection import get_connections
 
+from db import sqlite_file
 from db.url import DatabaseUrl
-
-_BUSY_PAUSE_S = 0.01
 
 
 class SqliteDatabase(SqliteClient):
     """One connection in WAL mode; a commit is on the disk when it returns."""
 
     async def create_connection(self, with_db: bool) -> None:  # noqa: FBT001  # Tortoise's signature
-        # SQLite does not wait where two processes switch the same new file to WAL: the second is told at once.
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self.pragmas["busy_timeout"] / 1000
-        while True:
+        create = super().create_connection
+
+        async def switch() -> None:
             try:
-                await super().create_connection(with_db)
-            except sqlite3.OperationalError as error:
+                await create(with_db)
+            except sqlite3.OperationalError:
                 await self.close()
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or loop.time() >= give_up:
-                    raise
-                await asyncio.sleep(_BUSY_PAUSE_S)
-            else:
-                return
+                raise
+
+        await sqlite_file.switch_to_wal(switch, within_s=self.pragmas["busy_timeout"] / 1000)
 
     def _in_transaction(self) -> TransactionContext:
         return _ImmediateTransaction(_TransactionClient(self), self._lock)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import aiosqlite
 
+from db import sqlite_file
 from db.pool_events.schema import Table
 from db.url import DatabaseUrl
 
@@ -37,7 +38,9 @@ class SqliteConnection:
             else:
                 # A process that is killed loses nothing; a machine that is may lose the last batches, never a part of
                 # one, and what is lost is indexed again.
-                await connection.execute("PRAGMA journal_mode = WAL")
+                await sqlite_file.switch_to_wal(
+                    lambda: connection.execute("PRAGMA journal_mode = WAL"), within_s=_BUSY_TIMEOUT_S
+                )
                 await connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             await connection.close()
