@@ -1,0 +1,178 @@
+"""`tideline vault`: how far the keeper may go, and how its owner changes that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from executor import limit_errands
+from executor.announcement import read_announcement
+from executor.errands import Errand
+from executor.limit_errands import LOOSENING_DELAY_S, RULES, Announcement, differences, hard_bounds, span_text
+from executor.vault import VaultLimits
+from executor.vault_facts import VaultFacts, read_facts
+from protocol.errors import ConfigError
+from simulator.chain.abi import signed
+from tideline.vault_access import DEADLINE_S, Scene, access_options, play
+from tideline.vault_commands import Wish, address_argument, errand_command
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def limit_options(defaults: Mapping[str, int | str] | None = None) -> Callable[[F], F]:
+    """Add an option for each limit. Its help tells the default, where there is one, else which way is tighter."""
+
+    def add(command: F) -> F:
+        for name, rule in reversed([*RULES.items()]):
+            tighter = f" {'More' if rule.more_is_tighter else 'Less'} is tighter."
+            rest = f"  [default: {defaults[name]}]" if defaults else tighter
+            text = f"{rule.means[0].upper()}{rule.means[1:].format('N')}.{rest}"
+            command = click.option(f"--{name.replace('_', '-')}", type=int, metavar="N", help=text)(command)
+        return command
+
+    return add
+
+
+def named(options: Mapping[str, Any]) -> dict[str, int]:
+    """Return the limits that were given."""
+    return {name: options[name] for name in RULES if options[name] is not None}
+
+
+@click.command("limits", short_help="How far the keeper may go, and what is announced.")
+@address_argument("vault")
+@access_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def limits_command(*, vault: str, as_json: bool, **options: Any) -> None:
+    """Print a vault's limits, the hard bounds that no owner can pass, and looser limits that are announced.
+
+    \b
+    Examples:
+      tideline vault limits $VAULT --rpc $RPC
+      tideline vault limits $VAULT --rpc $RPC --json
+    """
+
+    async def look(scene: Scene) -> str:
+        facts = await read_facts(scene.endpoints, scene.header, vault, deadline_s=DEADLINE_S)
+        spacing, announced = await _spacing(scene, facts), await _announced(scene, facts)
+        tell = _json if as_json else _text
+        return tell(scene, facts, spacing, announced)
+
+    click.echo(play(options, look))
+
+
+@errand_command("set-limits", "Tighten limits now, or set what was announced.")
+@limit_options()
+@click.option("--drop-announced", is_flag=True, help="Leave the limits as they are and drop what is announced.")
+async def set_limits_command(wish: Wish) -> Sequence[Errand]:
+    """Change the limits that are named, and no others. Tighter ones hold at once; looser ones must have been announced
+    two days before. Without any, what was announced is set. Any change drops what is announced.
+
+    \b
+    Examples:
+      tideline vault set-limits $VAULT --max-loss-ppm 2000 --max-daily-drift 2500 --rpc $RPC --key keystore:owner.json
+      tideline vault set-limits $VAULT --rpc $RPC --key keystore:owner.json --live
+    """
+    scene, facts, sender = wish.scene, wish.facts, wish.actor.address
+    announced, wanted = await _announced(scene, facts), named(wish.options)
+    if wish.options["drop_announced"]:
+        if wanted:
+            raise ConfigError("--drop-announced leaves the limits as they are; name none with it")
+        return [limit_errands.drop_announced(facts, sender, announced)]
+    new = limit_errands.change(facts.limits, wanted, await _spacing(scene, facts)) if wanted else _waiting(announced)
+    errand = limit_errands.set_limits(facts, sender, new, announced, now=scene.header.timestamp)
+    _say_change(facts.limits, new)
+    return [errand]
+
+
+@errand_command("announce-limits", "Begin the two days that looser limits take.")
+@limit_options()
+async def announce_limits_command(wish: Wish) -> Sequence[Errand]:
+    """Announce limits of which some are looser. The ones that are not named stay as they are. Two days later set-limits
+    sets them; until then, and if nobody does, nothing changes. One announcement at a time.
+
+    \b
+    Example:
+      tideline vault announce-limits $VAULT --max-loss-ppm 5000 --rpc $RPC --key keystore:owner.json --live
+    """
+    facts, sender = wish.facts, wish.actor.address
+    new = limit_errands.change(facts.limits, named(wish.options), await _spacing(wish.scene, facts))
+    errand = limit_errands.announce_limits(facts, sender, new, await _announced(wish.scene, facts))
+    _say_change(facts.limits, new)
+    return [errand]
+
+
+async def _spacing(scene: Scene, facts: VaultFacts) -> int:
+    return signed((await scene.words(facts.address, "TICK_SPACING()"))[0], 24)
+
+
+async def _announced(scene: Scene, facts: VaultFacts) -> Announcement | None:
+    return await read_announcement(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
+
+
+def _waiting(announced: Announcement | None) -> VaultLimits:
+    if announced is None:
+        raise ConfigError("name a limit to change, for example --max-loss-ppm 2000; nothing is announced")
+    if announced.limits is None:
+        raise ConfigError("the node has forgotten what was announced; name the same limits as then")
+    return announced.limits
+
+
+def _say_change(old: VaultLimits, new: VaultLimits) -> None:
+    for line in differences(old, new):
+        click.echo(f"change   {line}")
+
+
+def _text(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement | None) -> str:
+    rows = [("limit", "now", "hard bounds", "it means")]
+    for name, rule in RULES.items():
+        least, most = hard_bounds(name, spacing)
+        value = getattr(facts.limits, name)
+        rows.append((name, str(value), f"{least} .. {most}", rule.means.format(value)))
+    wide = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [f"vault  {facts.address} on chain {scene.endpoints.chain_id}, block {scene.header.number}"]
+    lines += [f"{name:<{wide[0]}}  {now:>{wide[1]}}  {bounds:<{wide[2]}}  {means}" for name, now, bounds, means in rows]
+    return "\n".join([*lines, *_announced_lines(facts, announced, scene.header.timestamp)])
+
+
+def _announced_lines(facts: VaultFacts, announced: Announcement | None, now: int) -> list[str]:
+    if announced is None:
+        return ["nothing is announced; what is tighter can be set at once"]
+    left = announced.settable_from_s - now
+    when = f"wait {span_text(left)} more, until {_time(announced.settable_from_s)}" if left > 0 else "can be set now"
+    changes = ["the node has forgotten which limits"]
+    if announced.limits is not None:
+        changes = differences(facts.limits, announced.limits) or ["the limits as they are"]
+    return [f"announced {_time(announced.at_s)}; {when}:", *(f"  {line}" for line in changes)]
+
+
+def _time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(min(seconds, 2**37), UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _json(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement | None) -> str:
+    return json.dumps(
+        {
+            "vault": facts.address,
+            "chain_id": scene.endpoints.chain_id,
+            "block": scene.header.number,
+            "timestamp": scene.header.timestamp,
+            "limits": asdict(facts.limits),
+            "hard_bounds": {name: hard_bounds(name, spacing) for name in RULES},
+            "loosening_delay_s": LOOSENING_DELAY_S,
+            "announced": None if announced is None else _announced_json(announced),
+        }
+    )
+
+
+def _announced_json(announced: Announcement) -> dict[str, Any]:
+    return {
+        "hash": announced.hash.hex(),
+        "at": announced.at_s,
+        "settable_from": announced.settable_from_s,
+        "limits": None if announced.limits is None else asdict(announced.limits),
+    }

@@ -1,0 +1,129 @@
+"""`tideline vault`: what takes tokens out, in the order in which an owner in trouble would try it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from executor import errands
+from executor.chain import Reverted, TransactionChain
+from executor.errands import Errand
+from executor.standing import read_positions
+from protocol.errors import ConfigError
+from protocol.units import MAX_TICK
+from simulator.chain.abi import position_key
+from simulator.chain.rpc import BadAnswer, Refused
+from simulator.portfolio import Range
+from tideline.vault_commands import Wish, address_argument, errand_command
+from tideline.vault_errands import attempt
+
+_SHOWN = 10  # ranges that one line can name
+_NEGATIVE_NUMBERS = {"ignore_unknown_options": True}  # without it a tick below 0 would be an option
+_TOKENS = ("token0", "token1")
+
+
+@errand_command("withdraw", "Take everything out, or one token of everything.", moves_tokens=True)
+@click.option("--only", type=click.Choice(_TOKENS), help="One token, where the other cannot be moved.")
+async def withdraw_command(wish: Wish) -> Sequence[Errand]:
+    """Close every position and send everything to the owner. No pause, price, keeper or limit is in the way.
+
+    With --only one token is taken out of everything: what there was of the other stays owed by the pool, for a later
+    withdrawal.
+
+    \b
+    Examples:
+      tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json
+      tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json --live
+      tideline vault withdraw $VAULT --only token0 --rpc $RPC --key keystore:owner.json --live
+    """
+    facts, sender, only = wish.facts, wish.actor.address, wish.options["only"]
+    if only is not None:
+        return [errands.withdraw_token(facts, sender, of_token0=only == "token0")]
+    everything = errands.withdraw(facts, sender)
+    reason = await _refusal(wish, everything)
+    if reason is not None:
+        alone = [errands.withdraw_token(facts, sender, of_token0=name == "token0") for name in _TOKENS]
+        free = [name for name, errand in zip(_TOKENS, alone, strict=True) if await _refusal(wish, errand) is None]
+        raise ConfigError(f"the chain would undo it: {reason}; {_instead(free, facts.address)}")
+    return [everything]
+
+
+def _instead(free: Sequence[str], vault: str) -> str:
+    if not free:
+        return f"nor can one token be taken alone; close single ranges: tideline vault release {vault} LOWER UPPER"
+    ways = ", then ".join(f"tideline vault withdraw {vault} --only {name}" for name in free)
+    return f"{free[0]} can be taken alone: {ways}" if len(free) == 1 else f"each can be taken alone: {ways}"
+
+
+async def _refusal(wish: Wish, errand: Errand) -> str | None:
+    endpoints = wish.scene.endpoints
+    found = await attempt(TransactionChain(endpoints), errand, wish.actor.address, endpoints.chain_id)
+    return found.reason if isinstance(found, Reverted) else None
+
+
+@errand_command("claim-fees", "Take what the positions have earned.", moves_tokens=True)
+async def claim_command(wish: Wish) -> Sequence[Errand]:
+    """Send the fees earned to the owner; the positions stay.
+
+    \b
+    Example:
+      tideline vault claim-fees $VAULT --rpc $RPC --key keystore:owner.json --live
+    """
+    return [errands.claim_fees(wish.facts, wish.actor.address)]
+
+
+@errand_command("release", "Close single ranges into the vault.", moves_tokens=True, settings=_NEGATIVE_NUMBERS)
+@click.argument("ticks", nargs=-1, type=int, required=True, metavar="LOWER UPPER [LOWER UPPER]...")
+async def release_command(wish: Wish) -> Sequence[Errand]:
+    """Close one range after the other, each a transaction, where closing all at once takes too much. What they held
+    lies idle in the vault then: withdraw takes it, or sweep. A range that somebody else opened in the vault's name
+    goes, too.
+
+    \b
+    Example:
+      tideline vault release $VAULT -1200 1200 --rpc $RPC --key keystore:owner.json --live
+    """
+    ticks = wish.options["ticks"]
+    if len(ticks) % 2:
+        raise ConfigError(f"ticks come in pairs, LOWER UPPER; {len(ticks)} given")
+    ranges = list(dict.fromkeys(Range(*pair) for pair in zip(ticks[::2], ticks[1::2], strict=True)))
+    planned = [errands.release(wish.facts, wish.actor.address, at) for at in ranges]
+    listed = [r for r, _ in read_positions((await wish.scene.words(wish.facts.address, "positions()"))[2:])]
+    for at in ranges:
+        if at not in listed and not await _is_in_pool(wish, at):
+            held = ", ".join(f"{r.tick_lower}..{r.tick_upper}" for r in listed[:_SHOWN]) or "no range"
+            more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+            raise ConfigError(f"the vault holds nothing in {at.tick_lower}..{at.tick_upper}; it holds {held}{more}")
+    return planned
+
+
+async def _is_in_pool(wish: Wish, at: Range) -> bool:
+    if not -MAX_TICK <= at.tick_lower < at.tick_upper <= MAX_TICK:
+        return False
+    key = position_key(wish.facts.address, at.tick_lower, at.tick_upper)
+    liquidity, _, _, owed0, owed1 = await wish.scene.words(wish.facts.pool, "positions(bytes32)", key)
+    return liquidity + owed0 + owed1 > 0
+
+
+@errand_command("sweep", "Take idle tokens of one kind, stray ones too.", moves_tokens=True)
+@address_argument("token")
+@click.option("--amount", type=click.IntRange(min=1), help="In raw units.  [default: all there is]")
+async def sweep_command(wish: Wish) -> Sequence[Errand]:
+    """Send idle tokens to the owner: what somebody sent there by mistake, or what lies idle of the pool's own.
+
+    \b
+    Examples:
+      tideline vault sweep $VAULT $TOKEN --rpc $RPC --key keystore:owner.json --live
+      tideline vault sweep $VAULT $TOKEN --amount 1000000 --rpc $RPC --key keystore:owner.json --live
+    """
+    facts, token = wish.facts, wish.options["token"]
+    try:
+        [idle] = await wish.scene.words(token, "balanceOf(address)", int(facts.address, 16))
+    except (Refused, BadAnswer, ValueError) as error:
+        raise ConfigError(f"{token} is no ERC-20 token: it does not say what the vault has of it") from error
+    errand = errands.sweep(facts, wish.actor.address, token, idle=idle, amount=wish.options["amount"])
+    reason = await _refusal(wish, errand)
+    if reason is not None:
+        raise ConfigError(f"{token} does not let itself be sent: {reason}; it is blocked, or no ERC-20 token")
+    return [errand]
