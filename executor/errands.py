@@ -191,7 +191,7 @@ def set_guardian(facts: VaultFacts, sender: str, guardian: str) -> Errand:
     if guardian.lower() == facts.guardian:
         raise ConfigError(f"{guardian} is the guardian already; there is nothing to do")
     will = f"make {guardian} the guardian, in place of {_somebody(facts.guardian)}"
-    after = "the new guardian may pause and dismiss the keeper, the old one nothing more; owner and keeper stay"
+    after = f"the old guardian may do nothing more; {_accounts(facts.owner, facts.keeper, guardian)}"
     return owners(facts, sender, "set_guardian(address)", (int(guardian, 16),), "set guardian", will, after)
 
 
@@ -207,9 +207,12 @@ def propose_owner(facts: VaultFacts, sender: str, heir: str | None) -> Errand:
         will, after = f"take back that {old} may take the vault over", "nobody may; you stay the owner"
         return owners(facts, sender, "propose_owner(address)", (0,), "propose owner", will, after)
     _require_apart("new owner", heir, {"owner": facts.owner, "keeper": facts.keeper, "guardian": facts.guardian})
-    instead = "" if old in (_NOBODY, heir.lower()) else f", and {old} no more"
+    if heir.lower() == old:
+        raise ConfigError(f"{heir} is proposed already; there is nothing to do until it accepts")
+    instead = "" if old == _NOBODY else f", and {old} no more"
     will = f"let {heir} take the vault over, with everything in it{instead}"
-    after = f"until {heir} accepts, and at any time, you stay the owner; take it back with: propose-owner VAULT nobody"
+    then = _accounts(heir, facts.keeper, facts.guardian)
+    after = f"you stay the owner until that accepts, which may be at any time; then {then}"
     return owners(facts, sender, "propose_owner(address)", (int(heir, 16),), "propose owner", will, after)
 
 
@@ -222,8 +225,7 @@ def accept_ownership(facts: VaultFacts, sender: str) -> Errand:
         raise ConfigError(f"the vault is not offered to {sender}, but {offered}; its owner {facts.owner} proposes")
     _require_apart("new owner", sender, {"keeper": facts.keeper, "guardian": facts.guardian})
     will = f"take the vault over from {facts.owner}, with everything in it"
-    stay = f"keeper {_somebody(facts.keeper)}, guardian {_somebody(facts.guardian)} and the limits"
-    after = f"you are the owner; {stay} stay until you change them"
+    after = f"{_accounts(sender, facts.keeper, facts.guardian)}; keeper, guardian and limits stay until you change them"
     return Errand("accept ownership", _step(facts, "accept_ownership()"), will, after)
 
 
@@ -234,6 +236,10 @@ def _require_apart(part: str, account: str, taken: Mapping[str, str]) -> None:
         if account.lower() == holder:
             rule = "owner, keeper and guardian are three different accounts"
             raise ConfigError(f"the {part} must be an account of its own, and {account} is the {other}: {rule}")
+
+
+def _accounts(owner: str, keeper: str, guardian: str) -> str:
+    return f"owner {owner}, keeper {_somebody(keeper)}, guardian {_somebody(guardian)}: three different accounts"
 
 
 def _somebody(address: str) -> str:

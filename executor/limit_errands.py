@@ -30,8 +30,13 @@ class Rule:
 
 
 RULES: Mapping[str, Rule] = {
-    "twap_short_s": Rule(60, 600, "the price must agree with its mean over {} s", more_is_tighter=True),
-    "twap_long_s": Rule(600, 7200, "and with its mean over {} s, which the pool must remember", more_is_tighter=True),
+    "twap_short_s": Rule(60, 600, "the price must agree with its mean over the last {} s", more_is_tighter=True),
+    "twap_long_s": Rule(
+        600,
+        7200,
+        "the price must agree with its mean over {} s, too; the pool must remember them",
+        more_is_tighter=True,
+    ),
     "max_deviation": Rule(1, 300, "no plan where the price is more than {} ticks from either mean"),
     "min_width": Rule(None, 20_000, "a new range is at least {} ticks wide", more_is_tighter=True),
     "max_distance": Rule(0, 20_000, "a new range begins at most {} ticks from the long mean"),

@@ -45,15 +45,15 @@ async def withdraw_command(wish: Wish) -> Sequence[Errand]:
     if reason is not None:
         alone = [errands.withdraw_token(facts, sender, of_token0=name == "token0") for name in _TOKENS]
         free = [name for name, errand in zip(_TOKENS, alone, strict=True) if await _refusal(wish, errand) is None]
-        raise ConfigError(f"the chain would undo it: {reason}; {_instead(free, facts.address)}")
+        raise ConfigError(f"the chain would undo it: {reason}; {_instead(free)}")
     return [everything]
 
 
-def _instead(free: Sequence[str], vault: str) -> str:
+def _instead(free: Sequence[str]) -> str:
     if not free:
-        return f"nor can one token be taken alone; close single ranges: tideline vault release {vault} LOWER UPPER"
-    ways = ", then ".join(f"tideline vault withdraw {vault} --only {name}" for name in free)
-    return f"{free[0]} can be taken alone: {ways}" if len(free) == 1 else f"each can be taken alone: {ways}"
+        return "nor can one token be taken alone; try single ranges: tideline vault release VAULT LOWER UPPER"
+    ways = " and ".join(f"tideline vault withdraw VAULT --only {name}" for name in free)
+    return f"{' and '.join(free)} can be taken alone: {ways}"
 
 
 async def _refusal(wish: Wish, errand: Errand) -> str | None:
