@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +19,7 @@ from protocol.errors import ConfigError
 from simulator.chain.abi import signed
 from tideline.vault_access import DEADLINE_S, Scene, access_options, play
 from tideline.vault_commands import Wish, address_argument, errand_command
+from tideline.vault_report import time_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -143,15 +143,13 @@ def _announced_lines(facts: VaultFacts, announced: Announcement | None, now: int
     if announced is None:
         return ["nothing is announced; what is tighter can be set at once"]
     left = announced.settable_from_s - now
-    when = f"wait {span_text(left)} more, until {_time(announced.settable_from_s)}" if left > 0 else "can be set now"
+    when = (
+        f"wait {span_text(left)} more, until {time_text(announced.settable_from_s)}" if left > 0 else "can be set now"
+    )
     changes = ["the node has forgotten which limits"]
     if announced.limits is not None:
         changes = differences(facts.limits, announced.limits) or ["the limits as they are"]
-    return [f"announced {_time(announced.at_s)}; {when}:", *(f"  {line}" for line in changes)]
-
-
-def _time(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(min(seconds, 2**37), UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return [f"announced {time_text(announced.at_s)}; {when}:", *(f"  {line}" for line in changes)]
 
 
 def _json(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement | None) -> str:

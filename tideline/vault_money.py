@@ -10,11 +10,13 @@ from executor import errands
 from executor.chain import Reverted, TransactionChain
 from executor.errands import Errand
 from executor.standing import read_positions
+from executor.vault_facts import VaultFacts
 from protocol.errors import ConfigError
 from protocol.units import MAX_TICK
 from simulator.chain.abi import position_key
 from simulator.chain.rpc import BadAnswer, Refused
 from simulator.portfolio import Range
+from tideline.vault_access import Scene
 from tideline.vault_commands import Wish, address_argument, errand_command
 from tideline.vault_errands import attempt
 
@@ -38,15 +40,13 @@ async def withdraw_command(wish: Wish) -> Sequence[Errand]:
       tideline vault withdraw $VAULT --only token0 --rpc $RPC --key keystore:owner.json --live
     """
     facts, sender, only = wish.facts, wish.actor.address, wish.options["only"]
-    if only is not None:
-        return [errands.withdraw_token(facts, sender, of_token0=only == "token0")]
-    everything = errands.withdraw(facts, sender)
-    reason = await _refusal(wish, everything)
+    alone = {name: errands.withdraw_token(facts, sender, of_token0=name == "token0") for name in _TOKENS}
+    wanted = errands.withdraw(facts, sender) if only is None else alone[only]
+    reason = await _refusal(wish, wanted)
     if reason is not None:
-        alone = [errands.withdraw_token(facts, sender, of_token0=name == "token0") for name in _TOKENS]
-        free = [name for name, errand in zip(_TOKENS, alone, strict=True) if await _refusal(wish, errand) is None]
+        free = [name for name, errand in alone.items() if await _refusal(wish, errand) is None]
         raise ConfigError(f"the chain would undo it: {reason}; {_instead(free)}")
-    return [everything]
+    return [wanted]
 
 
 def _instead(free: Sequence[str]) -> str:
@@ -101,9 +101,19 @@ async def release_command(wish: Wish) -> Sequence[Errand]:
 async def _is_in_pool(wish: Wish, at: Range) -> bool:
     if not -MAX_TICK <= at.tick_lower < at.tick_upper <= MAX_TICK:
         return False
-    key = position_key(wish.facts.address, at.tick_lower, at.tick_upper)
-    liquidity, _, _, owed0, owed1 = await wish.scene.words(wish.facts.pool, "positions(bytes32)", key)
-    return liquidity + owed0 + owed1 > 0
+    return any(await _in_pool(wish.scene, wish.facts, at))
+
+
+async def owed_in_range(scene: Scene, facts: VaultFacts, at: Range) -> tuple[int, int]:
+    """Return what the pool owes the vault in a range, without what its liquidity earned since it was last touched."""
+    _, owed0, owed1 = await _in_pool(scene, facts, at)
+    return owed0, owed1
+
+
+async def _in_pool(scene: Scene, facts: VaultFacts, at: Range) -> tuple[int, int, int]:
+    key = position_key(facts.address, at.tick_lower, at.tick_upper)
+    liquidity, _, _, owed0, owed1 = await scene.words(facts.pool, "positions(bytes32)", key)
+    return liquidity, owed0, owed1
 
 
 @errand_command("sweep", "Take idle tokens of one kind, stray ones too.", moves_tokens=True)

@@ -100,13 +100,21 @@ async def test_one_token_comes_out_where_the_other_is_dead(here: Office, shell: 
     assert "token0 can be taken alone: tideline vault withdraw VAULT --only token0\n" in said
     done = await shell.live("withdraw", vault, "--only", "token0")
     assert f"all of token {token0} alone to the owner {OWNER}" in done and done.endswith("withdraw: done\n")
+    assert "token0 can be taken alone" in await shell("withdraw", vault, "--only", "token1", *OWNER_S, code=2)
     await chain.ask("anvil_setCode", token1, alive)
+    found = await shell.status()
+    owed = [int(number) for row in found["left_owed"] for number in row[2:]]
+    assert [row[:2] for row in found["left_owed"]] == [[r.tick_lower, r.tick_upper] for r in (WIDE, NARROW)]
+    assert owed[::2] == [0, 0] and 0 <= sum(owed) - worth.principal[1] - worth.fees[1] <= 2
+    assert f"emptied; the pool still owes 0 WETH and {exact(owed[1])} WETH" in await shell("status", vault)
     came = await gain(here, before)
     assert 0 <= came[0] - (worth.idle0 + worth.principal[0] + worth.fees[0]) <= 2 and came[1] == 0
     said = await shell.live("withdraw", vault)
     came = await gain(here, before)
     assert f"you get 0 WETH and {exact(came[1])} WETH" in said and came[1] > 990 * UNIT
-    assert (await shell.status())["holdings"] == []
+    assert came[1] == worth.idle1 + sum(owed)
+    found = await shell.status()
+    assert (found["holdings"], found["left_owed"]) == ([], [])
 
     for token in (token0, token1):
         await chain.send(token, call_data("transfer(address,uint256)", int(vault, 16), 1))
@@ -217,6 +225,8 @@ async def test_limits_tighten_at_once_and_loosen_when_announced(here: Office, sh
     assert (found["limits"], waiting["limits"]) == (asdict(tightened), asdict(wanted))
     assert waiting["settable_from"] - waiting["at"] == TWO_DAYS_S
     text = await shell("limits", vault)
+    assert (await shell.status())["limits_settable_from"] == waiting["settable_from"]
+    assert "other limits, which the owner can set from 20" in await shell("status", vault)
     assert "wait 2 d more, until 20" in text and "max_loss_ppm 2000 -> 5000, looser" in text
 
     await here.pass_time(waiting["settable_from"] - found["timestamp"] - 61)

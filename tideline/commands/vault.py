@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from executor import errands
+from executor.announcement import read_announcement
 from executor.chain import TransactionChain
 from executor.errands import Errand
 from executor.limit_errands import require_bounds
@@ -36,7 +37,7 @@ from tideline.vault_access import (
 from tideline.vault_commands import NOT_DONE, SectionedGroup, Wish, address_argument, errand_command
 from tideline.vault_errands import perform, purse
 from tideline.vault_limits import announce_limits_command, limit_options, limits_command, named, set_limits_command
-from tideline.vault_money import claim_command, release_command, sweep_command, withdraw_command
+from tideline.vault_money import claim_command, owed_in_range, release_command, sweep_command, withdraw_command
 from tideline.vault_report import VaultReport, report_json, report_text, tokens_text
 from tideline.vault_roles import (
     accept_ownership_command,
@@ -51,7 +52,7 @@ from tideline.vault_roles import (
 
 @click.group(cls=SectionedGroup)
 def vault() -> None:
-    """Deploy a vault, look at it, put tokens in, take everything out, and say who keeps it.
+    """Deploy a vault, look at it, put tokens in, take them out, say who keeps it and how far he may go.
 
     Every command that changes something first says in plain words what it will do, what that costs and what will be
     so then; only with --live it signs and sends. Owners whose account is a Safe take the call that a dry run with --as
@@ -63,6 +64,7 @@ def vault() -> None:
       tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json
       tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json --live
       tideline vault pause $VAULT --rpc $RPC --as $SAFE
+      tideline vault set-limits $VAULT --max-loss-ppm 2000 --rpc $RPC --as $SAFE
     """
 
 
@@ -92,7 +94,10 @@ async def _report(scene: Scene, address: str) -> VaultReport:
         nav = short, long
     except Refused:
         pass  # the pool does not remember so far: the report says so
-    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info))
+    announced = await read_announcement(endpoints, header, address, deadline_s=DEADLINE_S)
+    emptied = [position.range for position in reading.listing.positions if position.liquidity == 0]
+    owed = {at: await owed_in_range(scene, facts, at) for at in emptied}
+    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info), owed, announced)
 
 
 async def _look(scene: Scene, facts: VaultFacts) -> tuple[VaultReader, VaultReading]:
