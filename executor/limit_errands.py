@@ -48,23 +48,9 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """Looser limits that wait. The vault keeps their hash; `limits` is None where no node tells them any more."""
-
-    hash: bytes
-    at_s: int
-    limits: VaultLimits | None
-
-    @property
-    def settable_from_s(self) -> int:
-        """The first second at which they can be set."""
-        return self.at_s + LOOSENING_DELAY_S
-
-
-def limits_hash(limits: VaultLimits) -> bytes:
+def limits_hash(limits: VaultLimits) -> int:
     """Return the hash by which a vault remembers limits. Source: executor/contracts/vault_limits.vy."""
-    return keccak256(words(*limit_words(limits)))
+    return int.from_bytes(keccak256(words(*limit_words(limits))), "big")
 
 
 def hard_bounds(name: str, tick_spacing: int) -> tuple[int, int]:
@@ -106,51 +92,49 @@ def loosened(old: VaultLimits, new: VaultLimits) -> tuple[str, ...]:
     return tuple(name for name, rule in RULES.items() if (grown[name] < 0 if rule.more_is_tighter else grown[name] > 0))
 
 
-def announce_limits(facts: VaultFacts, sender: str, new: VaultLimits, announced: Announcement | None) -> Errand:
+def announce_limits(facts: VaultFacts, sender: str, new: VaultLimits) -> Errand:
     """Return the beginning of the wait for looser limits.
 
-    Parameters: new  within the bounds, another than the vault's   ·   announced  what waits already
+    Parameters: new  within the bounds, another than the vault's
     Raises:     ConfigError where the sender is not the owner, or nothing has to wait
     Source:     executor/contracts/vault_limits.vy
     """
     if not loosened(facts.limits, new):
         raise ConfigError("none of these is looser, so nothing has to wait: set-limits with the same sets them at once")
-    if announced is None:
-        instead = ""
-    elif announced.hash == limits_hash(new):
+    if facts.announced_hash == limits_hash(new):
         raise ConfigError("these are announced already; to announce them again would begin the wait anew")
-    else:
-        instead = ", in place of those announced before"
+    instead = ", in place of those announced before" if facts.announced_hash else ""
     will = f"announce these limits{instead}; the others stay as they are"
     after = "the old limits hold; in two days these can be set with: set-limits VAULT"
     return owners(facts, sender, _call("announce_limits"), limit_words(new), "announce limits", will, after)
 
 
-def set_limits(facts: VaultFacts, sender: str, new: VaultLimits, announced: Announcement | None, *, now: int) -> Errand:
+def set_limits(facts: VaultFacts, sender: str, new: VaultLimits, *, now: int) -> Errand:
     """Return the setting of limits: tighter ones at once, looser ones as announced, when the wait is over.
 
-    Parameters: new  within the bounds   ·   announced  what waits   ·   now  unix seconds of the chain
+    Parameters: new  within the bounds   ·   now  unix seconds of the chain
     Raises:     ConfigError where the sender is not the owner, or what is looser was not announced or has to wait
     Source:     executor/contracts/vault_limits.vy
     """
     looser = loosened(facts.limits, new)
-    is_announced = announced is not None and announced.hash == limits_hash(new)
+    is_announced = facts.announced_hash == limits_hash(new)
     if looser and not is_announced:
-        what = "nothing is announced" if announced is None else "what is announced is something else"
+        what = "what is announced is something else" if facts.announced_hash else "nothing is announced"
         raise ConfigError(f"{', '.join(looser)}: looser, and {what}; announce-limits with the same, and wait two days")
-    if looser and announced is not None and now < announced.settable_from_s:
-        raise ConfigError(f"{', '.join(looser)}: announced, but wait {span_text(announced.settable_from_s - now)} more")
-    dropped = "" if announced is None or is_announced else "; what is announced is dropped"
+    left = facts.announced_at + LOOSENING_DELAY_S - now
+    if looser and left > 0:
+        raise ConfigError(f"{', '.join(looser)}: announced, but wait {span_text(left)} more")
+    dropped = "; what is announced is dropped" if facts.announced_hash and not is_announced else ""
     will = f"set these limits{dropped}; the others stay as they are"
     after = "the keeper is held to them from the next plan on"
     return owners(facts, sender, _call("set_limits"), limit_words(new), "set limits", will, after)
 
 
-def drop_announced(facts: VaultFacts, sender: str, announced: Announcement | None) -> Errand:
+def drop_announced(facts: VaultFacts, sender: str) -> Errand:
     """Return the end of a wait: the limits are set to what they are, and the vault forgets what was announced. Raises
     ConfigError where the sender is not the owner, or nothing is.
     """
-    if announced is None:
+    if not facts.announced_hash:
         raise ConfigError("nothing is announced; there is nothing to drop")
     will, after = "set the limits as they are, which drops what is announced", "the limits stay as they are"
     return owners(facts, sender, _call("set_limits"), limit_words(facts.limits), "drop announced", will, after)

@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 import click
 
 from executor import limit_errands
-from executor.announcement import read_announcement
+from executor.announcement import read_announced
 from executor.errands import Errand
-from executor.limit_errands import LOOSENING_DELAY_S, RULES, Announcement, differences, hard_bounds, span_text
+from executor.limit_errands import LOOSENING_DELAY_S, RULES, differences, hard_bounds, span_text
 from executor.vault import VaultLimits
 from executor.vault_facts import VaultFacts, read_facts
 from protocol.errors import ConfigError
-from simulator.chain.abi import signed
 from tideline.vault_access import DEADLINE_S, Scene, access_options, play
 from tideline.vault_commands import Wish, address_argument, errand_command
 from tideline.vault_report import time_text
@@ -58,9 +57,8 @@ def limits_command(*, vault: str, as_json: bool, **options: Any) -> None:
 
     async def look(scene: Scene) -> str:
         facts = await read_facts(scene.endpoints, scene.header, vault, deadline_s=DEADLINE_S)
-        spacing, announced = await _spacing(scene, facts), await _announced(scene, facts)
-        tell = _json if as_json else _text
-        return tell(scene, facts, spacing, announced)
+        announced = await _announced(scene, facts)
+        return (_json if as_json else _text)(scene, facts, announced)
 
     click.echo(play(options, look))
 
@@ -77,14 +75,13 @@ async def set_limits_command(wish: Wish) -> Sequence[Errand]:
       tideline vault set-limits $VAULT --max-loss-ppm 2000 --max-daily-drift 2500 --rpc $RPC --key keystore:owner.json
       tideline vault set-limits $VAULT --rpc $RPC --key keystore:owner.json --live
     """
-    scene, facts, sender = wish.scene, wish.facts, wish.actor.address
-    announced, wanted = await _announced(scene, facts), named(wish.options)
+    facts, sender, wanted = wish.facts, wish.actor.address, named(wish.options)
     if wish.options["drop_announced"]:
         if wanted:
             raise ConfigError("--drop-announced leaves the limits as they are; name none with it")
-        return [limit_errands.drop_announced(facts, sender, announced)]
-    new = limit_errands.change(facts.limits, wanted, await _spacing(scene, facts)) if wanted else _waiting(announced)
-    errand = limit_errands.set_limits(facts, sender, new, announced, now=scene.header.timestamp)
+        return [limit_errands.drop_announced(facts, sender)]
+    new = limit_errands.change(facts.limits, wanted, facts.tick_spacing) if wanted else await _waiting(wish)
+    errand = limit_errands.set_limits(facts, sender, new, now=wish.scene.header.timestamp)
     _say_change(facts.limits, new)
     return [errand]
 
@@ -99,27 +96,24 @@ async def announce_limits_command(wish: Wish) -> Sequence[Errand]:
     Example:
       tideline vault announce-limits $VAULT --max-loss-ppm 5000 --rpc $RPC --key keystore:owner.json --live
     """
-    facts, sender = wish.facts, wish.actor.address
-    new = limit_errands.change(facts.limits, named(wish.options), await _spacing(wish.scene, facts))
-    errand = limit_errands.announce_limits(facts, sender, new, await _announced(wish.scene, facts))
+    facts = wish.facts
+    new = limit_errands.change(facts.limits, named(wish.options), facts.tick_spacing)
+    errand = limit_errands.announce_limits(facts, wish.actor.address, new)
     _say_change(facts.limits, new)
     return [errand]
 
 
-async def _spacing(scene: Scene, facts: VaultFacts) -> int:
-    return signed((await scene.words(facts.address, "TICK_SPACING()"))[0], 24)
+async def _announced(scene: Scene, facts: VaultFacts) -> VaultLimits | None:
+    return await read_announced(scene.endpoints, scene.header, facts, deadline_s=DEADLINE_S)
 
 
-async def _announced(scene: Scene, facts: VaultFacts) -> Announcement | None:
-    return await read_announcement(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
-
-
-def _waiting(announced: Announcement | None) -> VaultLimits:
-    if announced is None:
+async def _waiting(wish: Wish) -> VaultLimits:
+    if not wish.facts.announced_hash:
         raise ConfigError("name a limit to change, for example --max-loss-ppm 2000; nothing is announced")
-    if announced.limits is None:
+    announced = await _announced(wish.scene, wish.facts)
+    if announced is None:
         raise ConfigError("the node has forgotten what was announced; name the same limits as then")
-    return announced.limits
+    return announced
 
 
 def _say_change(old: VaultLimits, new: VaultLimits) -> None:
@@ -127,10 +121,10 @@ def _say_change(old: VaultLimits, new: VaultLimits) -> None:
         click.echo(f"change   {line}")
 
 
-def _text(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement | None) -> str:
+def _text(scene: Scene, facts: VaultFacts, announced: VaultLimits | None) -> str:
     rows = [("limit", "now", "hard bounds", "it means")]
     for name, rule in RULES.items():
-        least, most = hard_bounds(name, spacing)
+        least, most = hard_bounds(name, facts.tick_spacing)
         value = getattr(facts.limits, name)
         rows.append((name, str(value), f"{least} .. {most}", rule.means.format(value)))
     wide = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -139,20 +133,25 @@ def _text(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement
     return "\n".join([*lines, *_announced_lines(facts, announced, scene.header.timestamp)])
 
 
-def _announced_lines(facts: VaultFacts, announced: Announcement | None, now: int) -> list[str]:
-    if announced is None:
+def _announced_lines(facts: VaultFacts, announced: VaultLimits | None, now: int) -> list[str]:
+    if not facts.announced_hash:
         return ["nothing is announced; what is tighter can be set at once"]
-    left = announced.settable_from_s - now
-    when = (
-        f"wait {span_text(left)} more, until {time_text(announced.settable_from_s)}" if left > 0 else "can be set now"
-    )
+    settable = facts.announced_at + LOOSENING_DELAY_S
+    left = settable - now
+    when = f"wait {span_text(left)} more, until {time_text(settable)}" if left > 0 else "can be set now"
     changes = ["the node has forgotten which limits"]
-    if announced.limits is not None:
-        changes = differences(facts.limits, announced.limits) or ["the limits as they are"]
-    return [f"announced {time_text(announced.at_s)}; {when}:", *(f"  {line}" for line in changes)]
+    if announced is not None:
+        changes = differences(facts.limits, announced) or ["the limits as they are"]
+    return [f"announced {time_text(facts.announced_at)}; {when}:", *(f"  {line}" for line in changes)]
 
 
-def _json(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement | None) -> str:
+def _json(scene: Scene, facts: VaultFacts, announced: VaultLimits | None) -> str:
+    waiting = {
+        "hash": f"{facts.announced_hash:064x}",
+        "at": facts.announced_at,
+        "settable_from": facts.announced_at + LOOSENING_DELAY_S,
+        "limits": None if announced is None else asdict(announced),
+    }
     return json.dumps(
         {
             "vault": facts.address,
@@ -160,17 +159,8 @@ def _json(scene: Scene, facts: VaultFacts, spacing: int, announced: Announcement
             "block": scene.header.number,
             "timestamp": scene.header.timestamp,
             "limits": asdict(facts.limits),
-            "hard_bounds": {name: hard_bounds(name, spacing) for name in RULES},
+            "hard_bounds": {name: hard_bounds(name, facts.tick_spacing) for name in RULES},
             "loosening_delay_s": LOOSENING_DELAY_S,
-            "announced": None if announced is None else _announced_json(announced),
+            "announced": waiting if facts.announced_hash else None,
         }
     )
-
-
-def _announced_json(announced: Announcement) -> dict[str, Any]:
-    return {
-        "hash": announced.hash.hex(),
-        "at": announced.at_s,
-        "settable_from": announced.settable_from_s,
-        "limits": None if announced.limits is None else asdict(announced.limits),
-    }

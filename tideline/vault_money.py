@@ -112,8 +112,10 @@ async def owed_in_range(scene: Scene, facts: VaultFacts, at: Range) -> tuple[int
 
 async def _in_pool(scene: Scene, facts: VaultFacts, at: Range) -> tuple[int, int, int]:
     key = position_key(facts.address, at.tick_lower, at.tick_upper)
-    liquidity, _, _, owed0, owed1 = await scene.words(facts.pool, "positions(bytes32)", key)
-    return liquidity, owed0, owed1
+    answer = await scene.words(facts.pool, "positions(bytes32)", key)
+    if len(answer) != 5:
+        raise BadAnswer("not a position", pool=facts.pool)
+    return answer[0], answer[3], answer[4]
 
 
 @errand_command("sweep", "Take idle tokens of one kind, stray ones too.", moves_tokens=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from executor.limit_errands import Announcement
+from executor.limit_errands import LOOSENING_DELAY_S
 from executor.reading import VaultReading
 from executor.vault_facts import VaultFacts
 from simulator.chain.blocks import Header
@@ -32,7 +32,6 @@ class VaultReport:
     nav: tuple[int, int] | None
     has_our_code: bool
     left_owed: Mapping[Range, tuple[int, int]]
-    announced: Announcement | None
 
     @property
     def has_keeper(self) -> bool:
@@ -103,7 +102,7 @@ def report_json(report: VaultReport) -> dict[str, Any]:
         "drift": report.drift,
         "drift_left": report.drift_left,
         "limits": asdict(facts.limits),
-        "limits_settable_from": None if report.announced is None else report.announced.settable_from_s,
+        "limits_settable_from": facts.announced_at + LOOSENING_DELAY_S if facts.announced_hash else None,
     }
 
 
@@ -150,8 +149,8 @@ def report_text(report: VaultReport) -> str:
             f"{report.drift_left} ticks from where the last plan found the mean price; now {_or_unknown(report.drift)}",
         ),
     ]
-    if report.announced is not None:
-        when = time_text(report.announced.settable_from_s)
+    if facts.announced_hash:
+        when = time_text(facts.announced_at + LOOSENING_DELAY_S)
         rows.append(("announced", f"other limits, which the owner can set from {when} on: see tideline vault limits"))
     if report.reading.gifts:
         rows.append(

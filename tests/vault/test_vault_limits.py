@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.vault_attacks import refuses
 from support.vault_world import LOOSE, OWNER, SPACING, VaultWorld
 
-from executor.limit_errands import RULES, Announcement, announce_limits, change, limits_hash, set_limits
+from executor.limit_errands import LOOSENING_DELAY_S, RULES, announce_limits, change, limits_hash, set_limits
 from executor.vault import VaultLimits
 from executor.vault_abi import LIMITS
 from executor.vault_facts import VaultFacts
@@ -34,12 +34,14 @@ def tell(verb: str, limits: VaultLimits) -> None:
     world().send(OWNER, world().vault, selector(f"{verb}({LIMITS})") + words(*astuple(limits)))
 
 
-def facts(limits: VaultLimits = MIDDLE) -> VaultFacts:
-    """Return the vault with an owner and limits, and nothing else that matters here."""
+def facts() -> VaultFacts:
+    """Return the vault as it stands, where it matters here."""
+    [digest], [at_s] = (world().ask(f"{name}()") for name in ("announced_hash", "announced_at"))
     roles = {"owner": OWNER, "proposed_owner": NOBODY, "keeper": NOBODY, "keeper_until": 0, "guardian": NOBODY}
     state = {"is_paused": False, "last_rebalance": 0, "daily_loss_x18": 0, "drift": 0, "drift_tick": None}
-    place = {"address": world().vault, "pool": NOBODY, "token0": NOBODY, "token1": NOBODY}
-    return VaultFacts(limits=limits, **place, **roles, **state)  # type: ignore[arg-type] # as named
+    place = {"address": world().vault, "pool": NOBODY, "token0": NOBODY, "token1": NOBODY, "tick_spacing": SPACING}
+    waiting = {"limits": MIDDLE, "announced_hash": digest, "announced_at": at_s}
+    return VaultFacts(**place, **roles, **state, **waiting)  # type: ignore[arg-type] # as named
 
 
 def changed() -> st.SearchStrategy[VaultLimits]:
@@ -56,15 +58,12 @@ def test_an_errand_sets_what_the_contract_takes_and_nothing_else(
     *, later: VaultLimits | None, new: VaultLimits, is_same: bool, waited: int
 ) -> None:
     with world().undone():
-        announced = None
         if later is not None:
-            announced = Announcement(limits_hash(later), world().now, later)
             tell("announce_limits", later)
-            assert world().ask("announced_hash()") == [int.from_bytes(announced.hash, "big")]
-            world().pass_time(announced.settable_from_s - announced.at_s + waited)
+            world().pass_time(LOOSENING_DELAY_S + waited)
             new = later if is_same else new
         try:
-            errand = set_limits(facts(), OWNER, new, announced, now=world().now)
+            errand = set_limits(facts(), OWNER, new, now=world().now)
         except ConfigError:
             with refuses("not announced", "too early"):
                 tell("set_limits", new)
@@ -78,12 +77,12 @@ def test_an_errand_sets_what_the_contract_takes_and_nothing_else(
 def test_only_what_must_wait_is_announced(new: VaultLimits) -> None:
     with world().undone():
         try:
-            errand = announce_limits(facts(), OWNER, new, None)
+            errand = announce_limits(facts(), OWNER, new)
         except ConfigError:
             tell("set_limits", new)
         else:
             world().send(OWNER, world().vault, errand.step.data)
-            assert world().ask("announced_hash()") == [int.from_bytes(limits_hash(new), "big")]
+            assert world().ask("announced_hash()") == [limits_hash(new)]
             with refuses("not announced", "too early"):
                 tell("set_limits", new)
 

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from executor import errands
-from executor.announcement import read_announcement
 from executor.chain import TransactionChain
 from executor.errands import Errand
 from executor.limit_errands import require_bounds
@@ -94,10 +93,9 @@ async def _report(scene: Scene, address: str) -> VaultReport:
         nav = short, long
     except Refused:
         pass  # the pool does not remember so far: the report says so
-    announced = await read_announcement(endpoints, header, address, deadline_s=DEADLINE_S)
     emptied = [position.range for position in reading.listing.positions if position.liquidity == 0]
     owed = {at: await owed_in_range(scene, facts, at) for at in emptied}
-    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info), owed, announced)
+    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info), owed)
 
 
 async def _look(scene: Scene, facts: VaultFacts) -> tuple[VaultReader, VaultReading]:
