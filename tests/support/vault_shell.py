@@ -31,11 +31,12 @@ class Shell:
 
     def __init__(self, here: Office, capsys: pytest.CaptureFixture[str]) -> None:
         self._here, self._capsys = here, capsys
+        self.url = here.made.chain.anvil.url
 
     async def __call__(self, *words: str, code: int = 0) -> str:
         """Run a command and return what it says; where it must fail, its one line."""
         self._capsys.readouterr()
-        arguments = ["vault", *words, "--rpc", self._here.made.chain.anvil.url]
+        arguments = ["vault", *words, "--rpc", self.url]
         found = await asyncio.to_thread(run, arguments)
         said = self._capsys.readouterr()
         assert found == code, said

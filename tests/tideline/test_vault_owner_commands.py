@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.chain_faults import only, result
 from support.executor_desk import NARROW, WIDE, Office, office
+from support.faulty_proxy import faulty_proxy
 from support.vault_anvil import GUARDIAN, KEEPER, OWNER, UNIT
 from support.vault_functions import vault_functions
 from support.vault_shell import Shell, exact, give_keys, invested, purse
@@ -255,6 +257,35 @@ async def test_what_is_announced_is_dropped_by_any_change(here: Office, shell: S
         await shell.live("set-limits", vault, *typed)
         assert (await limits_of(here, shell))["announced"] is None
     assert (await limits_of(here, shell))["limits"] == asdict(replace(LOOSE, max_loss_ppm=2000, cooldown_s=70))
+
+
+async def test_what_is_announced_is_found_among_blocks_of_one_second_or_named_again(here: Office, shell: Shell) -> None:
+    """The vault keeps a hash. Which limits it is of, an event of the same second says, to whom has it still."""
+    vault, chain = here.made.vault, here.made.chain
+    await shell.live("set-limits", vault, "--max-loss-ppm", "2000")
+    await chain.ask("anvil_setBlockTimestampInterval", 0)
+    for _ in range(3):
+        await chain.mine()
+    await shell.live("announce-limits", vault, "--max-loss-ppm", "5000")
+    for _ in range(3):
+        await chain.mine()
+    [at_s] = await chain.call(vault, "announced_at()")
+    head = await chain.head()
+    same = [
+        int((await chain.ask("eth_getBlockByNumber", hex(head.number - n), False))["timestamp"], 16) for n in range(7)
+    ]
+    assert same == [at_s] * 7
+    await chain.ask("anvil_setBlockTimestampInterval", 2)
+    assert (await limits_of(here, shell))["announced"]["limits"] == asdict(replace(LOOSE, max_loss_ppm=5000))
+
+    async with faulty_proxy(shell.url) as proxy:
+        proxy.fault, shell.url = only("eth_getLogs", result(lambda logs: [])), proxy.url
+        found = (await limits_of(here, shell))["announced"]
+        assert (found["at"], found["limits"]) == (at_s, None)
+        assert "the node has forgotten which limits" in await shell("limits", vault)
+        await here.pass_time(TWO_DAYS_S)
+        assert "name the same limits as then" in await shell("set-limits", vault, *OWNER_S, code=2)
+        assert "max_loss_ppm 2000 -> 5000" in await shell("set-limits", vault, "--max-loss-ppm", "5000", *OWNER_S)
 
 
 async def test_what_limits_are_refused(here: Office, shell: Shell) -> None:
