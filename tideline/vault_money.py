@@ -87,15 +87,21 @@ async def release_command(wish: Wish) -> Sequence[Errand]:
     ticks = wish.options["ticks"]
     if len(ticks) % 2:
         raise ConfigError(f"ticks come in pairs, LOWER UPPER; {len(ticks)} given")
-    ranges = list(dict.fromkeys(Range(*pair) for pair in zip(ticks[::2], ticks[1::2], strict=True)))
-    planned = [errands.release(wish.facts, wish.actor.address, at) for at in ranges]
+    ranges = dict.fromkeys(Range(*pair) for pair in zip(ticks[::2], ticks[1::2], strict=True))
     listed = [r for r, _ in read_positions((await wish.scene.words(wish.facts.address, "positions()"))[2:])]
+    held = [at for at in ranges if at in listed or await _is_in_pool(wish, at)]
+    if not held:
+        others = ", ".join(map(_text, listed[:_SHOWN])) or "no range"
+        more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+        raise ConfigError(f"the vault holds nothing in {', '.join(map(_text, ranges))}; it holds {others}{more}")
     for at in ranges:
-        if at not in listed and not await _is_in_pool(wish, at):
-            held = ", ".join(f"{r.tick_lower}..{r.tick_upper}" for r in listed[:_SHOWN]) or "no range"
-            more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-            raise ConfigError(f"the vault holds nothing in {at.tick_lower}..{at.tick_upper}; it holds {held}{more}")
-    return planned
+        if at not in held:  # as where the same command was cut off before
+            click.echo(f"nothing  is held in {_text(at)}")
+    return [errands.release(wish.facts, wish.actor.address, at) for at in held]
+
+
+def _text(at: Range) -> str:
+    return f"{at.tick_lower}..{at.tick_upper}"
 
 
 async def _is_in_pool(wish: Wish, at: Range) -> bool:

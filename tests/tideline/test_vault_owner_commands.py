@@ -150,6 +150,8 @@ async def test_single_ranges_are_closed_into_the_vault(here: Office, shell: Shel
     assert "release: done" in await shell.live("release", vault, "-600", "600")
     assert [r.tick_lower for r in (await here.fork()).ranges] == [WIDE.tick_lower, NARROW.tick_lower]
     said = await shell("release", vault, *ticks, *OWNER_S)
+    partly = await shell("release", vault, "-600", "600", *ticks, *OWNER_S)  # the first was closed before
+    assert "nothing  is held in -600..600\n" in partly and partly.splitlines()[2:] == said.splitlines()[1:]
     assert (await shell.live("release", vault, *ticks)).count(": done") == 2
     found = await shell.status()
     idle = [exact(int(found[name])) for name in ("idle0", "idle1")]

@@ -52,7 +52,7 @@ def changed() -> st.SearchStrategy[VaultLimits]:
     return wanted.map(lambda found: replace(MIDDLE, **found))
 
 
-@settings(max_examples=80, deadline=None, database=None, derandomize=True)
+@settings(max_examples=80)
 @given(later=st.none() | changed(), new=changed(), is_same=st.booleans(), waited=st.sampled_from([-1, 0, 10**6]))
 def test_an_errand_sets_what_the_contract_takes_and_nothing_else(
     *, later: VaultLimits | None, new: VaultLimits, is_same: bool, waited: int
@@ -72,7 +72,7 @@ def test_an_errand_sets_what_the_contract_takes_and_nothing_else(
             assert world().ask("limits()") == [*astuple(new)] and world().ask("announced_hash()") == [0]
 
 
-@settings(max_examples=20, deadline=None, database=None, derandomize=True)
+@settings(max_examples=20)
 @given(new=changed())
 def test_only_what_must_wait_is_announced(new: VaultLimits) -> None:
     with world().undone():
