@@ -11,7 +11,6 @@ import click
 
 from executor.errands import Errand
 from executor.vault_facts import VaultFacts, read_facts
-from simulator.market import MarketInfo
 from tideline.vault_access import DEADLINE_S, READING, Actor, Scene, actor_of, address_of_option, errand_options, play
 from tideline.vault_errands import describe, perform
 
@@ -24,7 +23,6 @@ class Wish:
 
     scene: Scene
     facts: VaultFacts
-    info: MarketInfo
     actor: Actor
     options: Mapping[str, Any]
 
@@ -82,7 +80,7 @@ def errand_command(
                 facts = await read_facts(scene.endpoints, scene.header, address, deadline_s=DEADLINE_S)
                 info = await describe(scene.endpoints, facts, READING)
                 click.echo(f"vault    {address} on chain {scene.endpoints.chain_id}, block {scene.header.number}")
-                errands = await plan(Wish(scene, facts, info, actor, options))
+                errands = await plan(Wish(scene, facts, actor, options))
                 return await perform(scene, actor, errands, stage=(address, info) if moves_tokens else None)
 
             context.exit(0 if play(options, act) else NOT_DONE)

@@ -57,10 +57,10 @@ class Price:
 
 
 async def describe(endpoints: Endpoints, facts: VaultFacts, settings: ChainSettings) -> MarketInfo:
-    """Return a vault's market; where pool or tokens do not answer, their addresses and raw units must do."""
+    """Return a vault's market; where pool or tokens do not answer, or nonsense, addresses and raw units must do."""
     try:
         return await read_info(endpoints, facts.pool, settings)
-    except (ConfigError, rpc.Refused, rpc.BadAnswer):
+    except (ConfigError, ChainError):  # for display alone
         token0, token1 = Token(facts.token0, "token0", 0), Token(facts.token1, "token1", 0)
         return MarketInfo(endpoints.chain_id, facts.pool, token0, token1, 0, 1, settings.block_time_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -13,10 +14,10 @@ from executor.standing import read_positions
 from executor.vault_facts import VaultFacts
 from protocol.errors import ConfigError
 from protocol.units import MAX_TICK
-from simulator.chain.abi import position_key
-from simulator.chain.rpc import BadAnswer, Refused
+from simulator.chain.abi import call_data, position_key, read_words
+from simulator.chain.rpc import BadAnswer, Refused, Request
 from simulator.portfolio import Range
-from tideline.vault_access import Scene
+from tideline.vault_access import DEADLINE_S, Scene
 from tideline.vault_commands import Wish, address_argument, errand_command
 from tideline.vault_errands import attempt
 
@@ -136,12 +137,29 @@ async def sweep_command(wish: Wish) -> Sequence[Errand]:
       tideline vault sweep $VAULT $TOKEN --amount 1000000 --rpc $RPC --key keystore:owner.json --live
     """
     facts, token = wish.facts, wish.options["token"]
-    try:
-        [idle] = await wish.scene.words(token, "balanceOf(address)", int(facts.address, 16))
-    except (Refused, BadAnswer, ValueError) as error:
-        raise ConfigError(f"{token} is no ERC-20 token: it does not say what the vault has of it") from error
+    idle = await _balance(wish.scene, token, facts.address)
+    if idle is None:
+        raise ConfigError(f"{token} is no ERC-20 token: it does not say what the vault has of it")
     errand = errands.sweep(facts, wish.actor.address, token, idle=idle, amount=wish.options["amount"])
     reason = await _refusal(wish, errand)
     if reason is not None:
         raise ConfigError(f"{token} does not let itself be sent: {reason}; it is blocked, or no ERC-20 token")
     return [errand]
+
+
+async def _balance(scene: Scene, token: str, account: str) -> int | None:
+    """Return what an account has of a token; None where the contract is none and answers as it likes."""
+
+    def read(value: Any) -> int | None:
+        try:
+            [amount] = read_words(value)
+        except (BadAnswer, ValueError):
+            return None
+        return amount
+
+    call = {"to": token, "data": call_data("balanceOf(address)", int(account, 16))}
+    request = Request("eth_call", (call, scene.header.pin()), read, is_decisive=True)
+    try:
+        return await scene.endpoints.ask(request, deadline_s=DEADLINE_S)
+    except Refused:
+        return None

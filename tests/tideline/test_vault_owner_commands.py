@@ -22,12 +22,15 @@ from executor.vault import VaultLimits
 from executor.vault_abi import LIMITS, limit_words
 from simulator.chain.abi import address_of, call_data, selector, words
 from simulator.chain.artifacts import WETH9
+from simulator.chain.market import ChainSettings
+from tideline import vault_commands, vault_errands, vault_money
 
 HEIR = "0x15d34aaf54267db7d7c367839aaf71a00a2c6a65"  # anvil's fifth account, and its key, which everybody knows
 HEIR_KEY = "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"
 NOBODY = "0x" + "00" * 20
 STRANGER = "0x" + "ab" * 20
 REVERTS = "0x5f5ffd"  # code that refuses everything
+FIVE_BYTES = "0x60056000f3"  # code that answers so many to everything
 TWO_DAYS_S = 172_800
 OWNER_S = ("--key", "env:OWNER")
 
@@ -126,6 +129,22 @@ async def test_one_token_comes_out_where_the_other_is_dead(here: Office, shell: 
     assert "nor can one token be taken alone; try single ranges: tideline vault release VAULT" in said
 
 
+async def test_a_token_that_answers_nonsense_is_in_nobodys_way(
+    here: Office, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (vault_commands, vault_errands, vault_money):  # a node that talks nonsense is asked again until then
+        for name, value in (("DEADLINE_S", 1.0), ("READING", ChainSettings(block_time_s=1, deadline_s=1.0))):
+            monkeypatch.setattr(module, name, value, raising=False)
+    before, [token0, _] = await purse(here), await tokens(here)
+    alive = await here.made.chain.ask("eth_getCode", token0, "latest")
+    await here.made.chain.ask("anvil_setCode", token0, FIVE_BYTES)
+    said = await shell("withdraw", here.made.vault, *OWNER_S, code=2)
+    assert "token1 can be taken alone" in said
+    assert "withdraw: done" in await shell.live("withdraw", here.made.vault, "--only", "token1")
+    await here.made.chain.ask("anvil_setCode", token0, alive)
+    assert await gain(here, before) == [0, 1000 * UNIT]
+
+
 async def test_single_ranges_are_closed_into_the_vault(here: Office, shell: Shell) -> None:
     await invested(here)
     made, vault = here.made, here.made.vault
@@ -167,7 +186,9 @@ def words_of_mint(owner: str, lower: int, upper: int, liquidity: int) -> str:
 async def test_stray_tokens_are_swept(here: Office, shell: Shell) -> None:
     made, vault, chain = here.made, here.made.vault, here.made.chain
     stray = (await chain._deploy(WETH9.creation_code)).lower()
-    for word in ("token", STRANGER, chain.pool):
+    odd = "0x" + "0a" * 20
+    await chain.ask("anvil_setCode", odd, FIVE_BYTES)
+    for word in ("token", STRANGER, chain.pool, odd):
         says = "is no address" if word == "token" else "is no ERC-20 token"
         assert says in await shell("sweep", vault, word, *OWNER_S, code=2)
     assert "there is nothing to sweep" in await shell("sweep", vault, stray, *OWNER_S, code=2)

@@ -171,7 +171,8 @@ async def deposit_command(wish: Wish) -> Sequence[Errand]:
     Example:
       tideline vault deposit $VAULT --amount0 1000000000000000000 --rpc $RPC --key keystore:owner.json
     """
-    scene, facts, info, actor = wish.scene, wish.facts, wish.info, wish.actor
+    scene, facts, actor = wish.scene, wish.facts, wish.actor
+    info = await read_info(scene.endpoints, facts.pool, READING)
     factory = optional_address("--factory", wish.options["factory"])
     await require_factory(scene.endpoints, scene.header, info, factory=factory, deadline_s=DEADLINE_S)
     code = await read_code(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
