@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import support.deadly_executor
-from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
+from support.executor_desk import KEEPER_KEY, NARROW, VALIDATOR, WIDE, Office, office
 from support.processes import Background, environment, start, tideline
 from support.vault_anvil import UNIT
 
@@ -68,7 +68,7 @@ def test_the_kill_switch_survives(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def command(here: Office) -> tuple[str, ...]:
     chain = here.made.chain
-    trusted = ("--allow", here.made.vault, "--factory", chain.factory)
+    trusted = ("--allow", here.made.vault, "--factory", chain.factory, "--validator", VALIDATOR)
     return ("executor", "--rpc", chain.anvil.url, "--db", DB, "--key", "env:K", *trusted)
 
 
