@@ -5,13 +5,11 @@ away, where the vault loses, then with it.
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.anvil_pool import CHAIN_ID
-from support.executor_attacks import BUYS, DEAR, FEE, Losses, carry, push
+from support.executor_attacks import BUYS, DEAR, FEE, Losses, carry, push, write
 from support.executor_desk import NOW, WIDE, Office
 from support.vault_anvil import UNIT
 from support.vault_world import any_swap, opening
@@ -35,12 +33,6 @@ def losses(tmp_path: Path) -> Losses:
     return Losses(tmp_path)
 
 
-def write(here: Office, statement: str, *values: object) -> None:
-    """Write in the database behind everybody's back."""
-    with closing(sqlite3.connect(here.url.removeprefix("sqlite:///"))) as raw, raw:
-        assert raw.execute(statement, values).rowcount == 1
-
-
 async def plan_text(here: Office, *desired: Desired) -> str:
     plan = make_plan(await here.fork(), desired)
     assert isinstance(plan, Plan)
@@ -51,7 +43,7 @@ async def test_a_plan_that_is_rewritten(losses: Losses, monkeypatch: pytest.Monk
     async def rewritten(here: Office) -> None:
         intent, text = await here.want(HONEST), await plan_text(here, *BUYS)
         write(here, "update live_executions set plan = ? where execution_id = ?", text, intent.execution_id)
-        await carry(here)
+        await carry(here, validators=None)  # whose signature stands before it: test_attacks_intents
 
     def trusting(intent: Execution) -> Plan:
         return Plan.from_json(json.loads(intent.plan))
