@@ -131,9 +131,14 @@ async def settled(tables: Tables, execution_id: str, receipt: Receipt | None, *,
 async def finished(
     tables: Tables, execution_id: str, phase: Phase, reason: str, *, amounts: str | None, now: int
 ) -> Transaction:
-    """Write down how it ended, or that it is confirmed or reconciled; amounts go to the intent."""
-    if amounts is not None:
-        await tables.live_executions.filter(execution_id=read_step_id(execution_id)[0]).update(amounts=amounts)
+    """Write down how it ended, or that it is confirmed or reconciled; amounts, and why it never was signed, go to the
+    intent.
+    """
+    told = {"amounts": amounts} if amounts is not None else {}
+    if phase in ("refused", "expired"):
+        told["guard"] = reason
+    if told:
+        await tables.live_executions.filter(execution_id=read_step_id(execution_id)[0]).update(**told)
     if phase == "diverged":  # somebody else has the key: nothing more is signed until a person has looked
         await set_halt(tables, Halt(is_set=True, reason=f"{execution_id}: {reason}"), now=now)
     return await _change(tables, execution_id, _BEFORE[phase], {"phase": phase, "reason": reason}, now=now)

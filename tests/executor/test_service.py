@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support.anvil_pool import CHAIN_ID
-from support.executor_desk import ABOVE, KEEPER, NARROW, READING, WIDE, Office, office
+from support.executor_attacks import write
+from support.executor_desk import ABOVE, KEEPER, NARROW, READING, VALIDATOR, WIDE, Office, office
 from support.vault_anvil import UNIT
 
 from db.records import REJECTED
@@ -300,6 +301,28 @@ async def test_a_call_of_another_process_is_signed_only_if_it_can_be_made_again(
     changed = here.service(await here.transactor(), bounds=replace(here.bounds, slack_ticks=31))
     assert await changed.work() and (await here.ended(other)).status == "refused"
     assert await here.rebalances() == 0
+
+
+async def test_an_intent_that_is_changed_after_its_call_was_written_down_is_not_signed(here: Office) -> None:
+    """Nor is the honest call of it: somebody is at work in the database."""
+    changed = f"the intent is not as {VALIDATOR} signed it: signature does not verify"
+    for validators, expected in ((None, ("reconciled", "allowed", 1)), ({VALIDATOR}, ("refused", changed, 1))):
+        await here.pass_time()
+        intent = await here.want(Desired(Range(-600, 600 + 60 * here.intents), UNIT, UNIT))
+        service = here.service(await here.transactor(), validators=validators)
+        assert await service.work()
+        write(here, "update live_executions set hotkey = 'eve' where execution_id = ?", intent.execution_id)
+        assert await service.work()
+        done = await here.ended(intent)
+        assert (done.status, done.guard, await here.rebalances()) == expected
+
+
+async def test_what_was_decided_on_a_block_that_is_gone_is_put_off(here: Office) -> None:
+    intent = await here.want(*WISH, decided_hash="0x" + "ab" * 32)
+    service = here.service(await here.transactor())
+    assert [await service.work() for _ in range(2)] == [False, False]
+    put_off = f"{intent.execution_id} is put off: block {intent.decided_block}, at which it was decided, is another"
+    assert here.facts == [Waiting(f"{put_off} one now")] and (await here.ended(intent)) == intent
 
 
 def test_the_keeper_is_the_vaults() -> None:
