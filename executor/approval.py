@@ -6,13 +6,16 @@ intent without its signature is nothing.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Set
 
 from db.records import Execution
 from executor.guards import Allowed, Refused, Verdict
-from protocol.errors import RemoteError
+from protocol.errors import RemoteError, SimulationError
 from protocol.signing import Signature, verify_intent
 from protocol.units import Hotkey
+from simulator.plan import Plan
 
 
 def check_signature(execution: Execution, pool: str, validators: Set[Hotkey] | None) -> Verdict:
@@ -47,3 +50,20 @@ def check_block(execution: Execution, block_hash: str) -> Verdict:
     if execution.decided_hash in (None, block_hash):
         return Allowed()
     return Refused(f"block {execution.decided_block}, at which it was decided, is another one now", is_passing=True)
+
+
+def read_plan(execution: Execution) -> Plan:
+    """Return an intent's plan, to the last digit as it was approved.
+
+    Parameters: execution  an intent
+    Returns:    the plan
+    Raises:     SimulationError where it is another than its digest says, or none
+    Source:     ours
+    """
+    if hashlib.sha256(execution.plan.encode()).hexdigest() != execution.payload_digest:
+        raise SimulationError("the intent's plan is not the one that was approved")
+    try:
+        value = json.loads(execution.plan)
+    except ValueError as error:
+        raise SimulationError("the intent's plan is no JSON") from error
+    return Plan.from_json(value)

@@ -5,8 +5,6 @@ A start is the same loop as going on: what a killed process left is found in the
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,7 +12,7 @@ from typing import TypeAlias
 from db.records import REJECTED, Execution
 from db.store import Store
 from db.transaction import Transaction, read_step_id
-from executor.approval import check_block, check_signature
+from executor.approval import check_block, check_signature, read_plan
 from executor.guards import Allowed, Refused, Verdict
 from executor.live_guards import check_age, check_rest, check_vault
 from executor.past import MOST_IN_A_DAY, past_of, read_amounts
@@ -212,7 +210,7 @@ class ExecutorService:
             known = await _check_block(intent, reader)
             if isinstance(known, Refused):
                 return known
-            plan = _read_plan(intent)
+            plan = read_plan(intent)
             wish = await self._wish(intent, plan, reader, header)
             if isinstance(wish, Refused):
                 return wish
@@ -280,6 +278,8 @@ class ExecutorService:
             self._say(f"{execution_id}: {words}", Waiting(f"{execution_id}: {words}"))
 
         if transaction.phase in _SIGNABLE and not transactor.vouches_for(transaction.call):
+            if await self._is_forgotten(transactor, transaction):
+                return True
             await self._recall(transactor, transaction)
         try:
             ended = await transactor.run(
@@ -294,6 +294,14 @@ class ExecutorService:
             return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
         desk.observe(Ended(ended))
         return True
+
+    async def _is_forgotten(self, transactor: Transactor, transaction: Transaction) -> bool:
+        """Whether another process's call that no key has signed for was taken back: its intent is taken anew. What this
+        process made, and is another call now, is not: somebody has changed it.
+        """
+        intent_id, number = read_step_id(transaction.call.execution_id)
+        is_anothers = not number and transaction.nonce is None and not transactor.has_made(intent_id)
+        return is_anothers and await self._desk.store.forget_unsigned(intent_id)
 
     async def _recall(self, transactor: Transactor, transaction: Transaction) -> None:
         """Vouch for what another process, or this one before a restart, wrote down: what the intent comes to once more,
@@ -383,14 +391,3 @@ async def _check_block(intent: Execution, reader: VaultReader) -> Verdict:
     if intent.decided_block is None:
         return Allowed()
     return check_block(intent, (await reader.header(intent.decided_block)).block_hash)
-
-
-def _read_plan(intent: Execution) -> Plan:
-    """Return an intent's plan, to the last digit as it was approved."""
-    if hashlib.sha256(intent.plan.encode()).hexdigest() != intent.payload_digest:
-        raise SimulationError("the intent's plan is not the one that was approved")
-    try:
-        value = json.loads(intent.plan)
-    except ValueError as error:
-        raise SimulationError("the intent's plan is no JSON") from error
-    return Plan.from_json(value)

@@ -101,6 +101,10 @@ class Transactor:
         """Whether a call may be signed."""
         return self._vouched.get(call.execution_id) == call
 
+    def has_made(self, execution_id: str) -> bool:
+        """Whether this process has vouched for a call of this name, whatever the database now says of it."""
+        return execution_id in self._vouched
+
     async def unfinished(self) -> list[Transaction]:
         """Return what has not ended, in the order in which it must be brought to its end."""
         return await self._store.unfinished_transactions(self._chain_id, self._signer.address)

@@ -49,7 +49,7 @@ async def test_a_plan_that_is_rewritten(losses: Losses, monkeypatch: pytest.Monk
         return Plan.from_json(json.loads(intent.plan))
 
     with monkeypatch.context() as patch:  # the digest is compared where the plan is read
-        patch.setattr(service, "_read_plan", trusting)
+        patch.setattr(service, "read_plan", trusting)
         assert await losses(rewritten) >= FEE
     assert await losses(rewritten) == 0
 
