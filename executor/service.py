@@ -300,7 +300,7 @@ class ExecutorService:
         process made, and is another call now, is not: somebody has changed it.
         """
         intent_id, number = read_step_id(transaction.call.execution_id)
-        is_anothers = not number and transaction.nonce is None and not transactor.has_made(intent_id)
+        is_anothers = not number and not transactor.has_made(intent_id)
         return is_anothers and await self._desk.store.forget_unsigned(intent_id)
 
     async def _recall(self, transactor: Transactor, transaction: Transaction) -> None:

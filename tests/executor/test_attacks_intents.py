@@ -84,6 +84,8 @@ async def test_an_intent_that_no_validator_signed(losses: Losses) -> None:
             put(here, forged[forgery])
             await carry(here, validators=validators)
             said.append((await here.ended(intent)).guard)
+            called = await here.store.get_transaction(intent.execution_id)
+            assert (called is None) == (validators is TRUSTED), "it is refused before a call is made of it"
 
     assert await losses(lambda here: written(here, TRUSTING, 1)) >= FEE
     assert await losses(lambda here: written(here, TRUSTED, 4)) == 0
