@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias
 
+from protocol.intent import Intent
 from protocol.units import Hotkey, JobId, RoundId, Uid
 
 REJECTED = "rejected"  # the status of an intent whose plan is itself at fault: its sender's, and no failure of ours
@@ -178,7 +179,10 @@ class ScoreEntry:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """An intent and, later, its execution. `guard` is "allowed" or why not; plan and amounts are JSON text."""
+    """An intent and, later, its execution. `guard` is "allowed" or why not; plan and amounts are JSON text.
+
+    `signature` is that of the validator, over `signed_intent`: only what is to reach a chain has one.
+    """
 
     execution_id: str
     chain_id: int
@@ -193,11 +197,35 @@ class Execution:
     plan: str
     payload_digest: str
     effective_block: int
+    decided_block: int | None = None  # at which the plan was made
+    decided_hash: str | None = None
+    validator_hotkey: Hotkey | None = None
+    signature: str | None = None
     tx_hash: str | None = None
     gas_used: int | None = None
     amounts: str | None = None
     created_at: int = 0  # kept by the store
     updated_at: int = 0
+
+    def signed_intent(self, pool: str) -> Intent | None:
+        """Return what a validator signs, of a vault on this pool; None where a part of it is missing."""
+        if self.decided_block is None or self.decided_hash is None or self.validator_hotkey is None:
+            return None
+        return Intent(
+            execution_id=self.execution_id,
+            chain_id=self.chain_id,
+            vault=self.vault,
+            job_id=self.job_id,
+            round_id=self.round_id,
+            checkpoint_index=self.checkpoint_index,
+            pool=pool,
+            validator=self.validator_hotkey,
+            miner=self.hotkey,
+            plan=self.plan,
+            decided_block=self.decided_block,
+            decided_hash=self.decided_hash,
+            effective_block=self.effective_block,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,6 +274,10 @@ class Store:
         """Return all transactions of an intent, in their order."""
         return await self._read(transactions.of_intent, intent_id)
 
+    async def forget_unsigned(self, intent_id: str) -> bool:
+        """Take back what was written down for an intent, unless a key has signed for it; return whether it was."""
+        return await self._write(transactions.forget_unsigned, intent_id, now=self._clock())
+
     async def unfinished_transactions(self, chain_id: int, sender: str) -> list[Transaction]:
         """Return a key's transactions that have not ended: those with a nonce first, by nonce."""
         return await self._read(transactions.unfinished, chain_id, sender)

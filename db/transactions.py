@@ -65,6 +65,25 @@ async def of_intent(tables: Tables, intent_id: str) -> list[Transaction]:
     return [await _read(tables, row) for row in await _steps(tables, intent_id)]
 
 
+async def forget_unsigned(tables: Tables, intent_id: str, *, now: int) -> bool:
+    """Take back what was written down for an intent, unless a key has signed for it; return whether it was.
+
+    The first call is signed before any other, so its lock is enough: whoever signs it at this moment does so before or
+    finds nothing.
+    """
+    await locked(tables.transactions.filter(execution_id=intent_id)).first()
+    steps = [row.execution_id for row in await _steps(tables, intent_id)]
+    written = tables.transactions.filter(execution_id__in=steps)
+    unsigned = written.filter(phase__in=("planned", "simulated"), nonce=None)
+    has_attempts = await tables.transaction_attempts.filter(execution_id__in=steps).exists()
+    if not steps or has_attempts or await unsigned.count() < len(steps):
+        return False
+    await written.delete()
+    intent = tables.live_executions.filter(execution_id=intent_id, status__in=("planned", "simulated"))
+    await intent.update(status="planned", amounts=None, updated_at=now)
+    return True
+
+
 async def unfinished(tables: Tables, chain_id: int, sender: str) -> list[Transaction]:
     """Return the key's transactions that have not ended: those with a nonce first, by nonce, then in order."""
     rows = await tables.transactions.filter(chain_id=chain_id, sender=sender, phase__in=UNFINISHED)
@@ -131,9 +150,14 @@ async def settled(tables: Tables, execution_id: str, receipt: Receipt | None, *,
 async def finished(
     tables: Tables, execution_id: str, phase: Phase, reason: str, *, amounts: str | None, now: int
 ) -> Transaction:
-    """Write down how it ended, or that it is confirmed or reconciled; amounts go to the intent."""
-    if amounts is not None:
-        await tables.live_executions.filter(execution_id=read_step_id(execution_id)[0]).update(amounts=amounts)
+    """Write down how it ended, or that it is confirmed or reconciled; amounts, and why it never was signed, go to the
+    intent.
+    """
+    told = {"amounts": amounts} if amounts is not None else {}
+    if phase in ("refused", "expired"):
+        told["guard"] = reason
+    if told:
+        await tables.live_executions.filter(execution_id=read_step_id(execution_id)[0]).update(**told)
     if phase == "diverged":  # somebody else has the key: nothing more is signed until a person has looked
         await set_halt(tables, Halt(is_set=True, reason=f"{execution_id}: {reason}"), now=now)
     return await _change(tables, execution_id, _BEFORE[phase], {"phase": phase, "reason": reason}, now=now)

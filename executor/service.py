@@ -5,16 +5,15 @@ A start is the same loop as going on: what a killed process left is found in the
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from db.records import REJECTED, Execution
 from db.store import Store
 from db.transaction import Transaction, read_step_id
-from executor.guards import Refused
+from executor.approval import check_block, check_signature, read_plan
+from executor.guards import Allowed, Refused, Verdict
 from executor.live_guards import check_age, check_rest, check_vault
 from executor.past import MOST_IN_A_DAY, past_of, read_amounts
 from executor.preparation import Bounds, Prepared, Wish, prepare
@@ -25,6 +24,7 @@ from executor.rehearsal import Stage, rehearse
 from executor.standing import difference, standing_of
 from executor.transactor import Ordered, Transactor
 from protocol.errors import ChainError, ConfigError, SimulationError, StoreError
+from protocol.units import Hotkey
 from simulator.chain import rpc
 from simulator.chain.blocks import Header
 from simulator.chain.endpoints import Endpoints
@@ -85,6 +85,7 @@ Connect: TypeAlias = Callable[[str, str], Awaitable[VaultReader]]
 class Desk:
     """What the executor works with. Without a transactor it signs nothing and changes nothing: a dry run.
 
+    Intents must be signed by one of `validators`; None takes whatever the database holds, and is for dry runs.
     `connect` returns the reader of (pool, vault); `now` is in unix seconds. While `prices` do not answer nothing is
     submitted, or all without that guard.
     """
@@ -93,6 +94,7 @@ class Desk:
     endpoints: Endpoints
     transactor: Transactor | None
     keeper: str
+    validators: Set[Hotkey] | None
     bounds: Bounds
     connect: Connect
     observe: Callable[[Fact], None]
@@ -194,14 +196,21 @@ class ExecutorService:
         if isinstance(allowed, Refused):
             return allowed
         try:
-            reader = await self._reader(intent)
+            pool = await self._pool(intent)
+            approved = check_signature(intent, pool, self._desk.validators)
+            if isinstance(approved, Refused):
+                return approved
+            reader = await self._reader(pool, intent.vault)
             header = await reader.header(block)
             if header.number < intent.effective_block - 1:
                 return None
             fresh = check_age(header.number - intent.effective_block, bounds.live)
             if isinstance(fresh, Refused):
                 return fresh
-            plan = _read_plan(intent)
+            known = await _check_block(intent, reader)
+            if isinstance(known, Refused):
+                return known
+            plan = read_plan(intent)
             wish = await self._wish(intent, plan, reader, header)
             if isinstance(wish, Refused):
                 return wish
@@ -269,9 +278,13 @@ class ExecutorService:
             self._say(f"{execution_id}: {words}", Waiting(f"{execution_id}: {words}"))
 
         if transaction.phase in _SIGNABLE and not transactor.vouches_for(transaction.call):
+            if await self._is_forgotten(transactor, transaction):
+                return True
             await self._recall(transactor, transaction)
         try:
-            ended = await transactor.run(execution_id, self._check, now=desk.now, clock=desk.clock, complain=complain)
+            ended = await transactor.run(
+                execution_id, self._check, objects=self._object, now=desk.now, clock=desk.clock, complain=complain
+            )
         except StoreError:
             halt = await desk.store.read_halt()
             if await self._is_withdrawn(read_step_id(execution_id)[0]):
@@ -281,6 +294,14 @@ class ExecutorService:
             return self._say(_HALTED, Waiting(f"halted: {halt.reason}"))  # in flight, and nothing dearer is signed
         desk.observe(Ended(ended))
         return True
+
+    async def _is_forgotten(self, transactor: Transactor, transaction: Transaction) -> bool:
+        """Whether another process's call that no key has signed for was taken back: its intent is taken anew. What this
+        process made, and is another call now, is not: somebody has changed it.
+        """
+        intent_id, number = read_step_id(transaction.call.execution_id)
+        is_anothers = not number and not transactor.has_made(intent_id)
+        return is_anothers and await self._desk.store.forget_unsigned(intent_id)
 
     async def _recall(self, transactor: Transactor, transaction: Transaction) -> None:
         """Vouch for what another process, or this one before a restart, wrote down: what the intent comes to once more,
@@ -296,7 +317,7 @@ class ExecutorService:
         except ChainError as error:
             if not error.retryable or transaction.nonce is not None:
                 return
-            head = await (await self._reader(intent)).header(None)
+            head = await (await self._reader(await self._pool(intent), intent.vault)).header(None)
             if head.timestamp <= call.deadline:
                 raise  # to be asked again
             return
@@ -313,7 +334,7 @@ class ExecutorService:
         if intent is None or receipt is None:
             raise StoreError("a confirmed transaction without its intent or receipt", execution_id=intent_id)
         try:
-            reader = await self._reader(intent)
+            reader = await self._reader(await self._pool(intent), intent.vault)
         except (ConfigError, rpc.Refused) as error:
             return unread_amounts(intent.amounts, receipt, str(error))
         header = await reader.header(receipt.block_number)
@@ -330,14 +351,27 @@ class ExecutorService:
             return unread_amounts(intent.amounts, receipt, str(error))
         return realised_amounts(intent.amounts, receipt, standing_of(reading.fork))
 
-    async def _reader(self, intent: Execution) -> VaultReader:
+    async def _object(self, execution_id: str) -> str | None:
+        """Return why nothing may be signed any more for a call that was written down: its intent was changed since."""
+        intent = await self._desk.store.get_execution(read_step_id(execution_id)[0])
+        if intent is None:
+            return "its intent is gone"
+        try:
+            approved = check_signature(intent, await self._pool(intent), self._desk.validators)
+        except ConfigError as error:
+            return str(error)
+        return approved.reason if isinstance(approved, Refused) else None
+
+    async def _pool(self, intent: Execution) -> str:
         job = await self._desk.store.get_job(intent.job_id)
         if job is None:
             raise ConfigError(f"job {intent.job_id} is gone")
-        key = (job.pair_address, intent.vault)
-        if key not in self._readers:
-            self._readers[key] = await self._desk.connect(*key)
-        return self._readers[key]
+        return job.pair_address
+
+    async def _reader(self, pool: str, vault: str) -> VaultReader:
+        if (pool, vault) not in self._readers:
+            self._readers[pool, vault] = await self._desk.connect(pool, vault)
+        return self._readers[pool, vault]
 
     def _say(self, key: str, fact: Fact) -> bool:
         """Tell something that goes on, once. Return False: nothing has changed by it."""
@@ -353,12 +387,7 @@ def _ordered(prepared: Prepared) -> list[Ordered]:
     return [Ordered(step.to, "0x" + step.data.hex(), deadline) for step, deadline in calls]
 
 
-def _read_plan(intent: Execution) -> Plan:
-    """Return an intent's plan, to the last digit as it was approved."""
-    if hashlib.sha256(intent.plan.encode()).hexdigest() != intent.payload_digest:
-        raise SimulationError("the intent's plan is not the one that was approved")
-    try:
-        value = json.loads(intent.plan)
-    except ValueError as error:
-        raise SimulationError("the intent's plan is no JSON") from error
-    return Plan.from_json(value)
+async def _check_block(intent: Execution, reader: VaultReader) -> Verdict:
+    if intent.decided_block is None:
+        return Allowed()
+    return check_block(intent, (await reader.header(intent.decided_block)).block_hash)

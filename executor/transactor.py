@@ -24,6 +24,7 @@ _NOOP_GAS = 21_000
 _SPARE_GAS = (12, 10)  # the limit over the estimate: state may change until the block
 
 Checker = Callable[[Transaction], Awaitable[str]]
+Objector = Callable[[str], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Ordered:
     to: str
     data: str
     deadline: int
+
+
+async def nobody_objects(_: str) -> str | None:
+    """The objector of calls that come from no intent."""
+    return None
 
 
 class Transactor:
@@ -95,6 +101,10 @@ class Transactor:
         """Whether a call may be signed."""
         return self._vouched.get(call.execution_id) == call
 
+    def has_made(self, execution_id: str) -> bool:
+        """Whether this process has vouched for a call of this name, whatever the database now says of it."""
+        return execution_id in self._vouched
+
     async def unfinished(self) -> list[Transaction]:
         """Return what has not ended, in the order in which it must be brought to its end."""
         return await self._store.unfinished_transactions(self._chain_id, self._signer.address)
@@ -104,6 +114,7 @@ class Transactor:
         execution_id: str,
         check: Checker,
         *,
+        objects: Objector = nobody_objects,
         now: Callable[[], int],
         clock: Clock,
         tell: Callable[[Transaction], None] = lambda _: None,
@@ -115,7 +126,7 @@ class Transactor:
         while True:
             before = await self._read(execution_id)
             try:
-                after = await self.step(execution_id, check, now=now())
+                after = await self.step(execution_id, check, objects=objects, now=now())
             except ChainError as error:
                 if not error.retryable:
                     raise
@@ -128,8 +139,13 @@ class Transactor:
             if after == before:
                 await clock.sleep(self._settings.poll_s)
 
-    async def step(self, execution_id: str, check: Checker, *, now: int) -> Transaction:
-        """Take one step and return the transaction after it. `check` reconciles: it returns amounts as JSON text."""
+    async def step(
+        self, execution_id: str, check: Checker, *, objects: Objector = nobody_objects, now: int
+    ) -> Transaction:
+        """Take one step and return the transaction after it. `check` reconciles: it returns amounts as JSON text.
+
+        `objects` is asked before each signature: it returns why there must be none.
+        """
         await self._keep_key()
         transaction = await self._read(execution_id)
         missing = await self._missing_before(transaction)
@@ -146,9 +162,9 @@ class Transactor:
             case Simulate():
                 return await self._simulate(transaction)
             case Sign(purpose):
-                return await self._sign(transaction, purpose)
+                return await self._sign(transaction, purpose, objects)
             case Send(attempt):
-                return await self._send(transaction, attempt)
+                return await self._send(transaction, attempt, objects)
             case Settle(receipt):
                 return await self._store.note_receipt(execution_id, receipt)
             case Finish(phase, reason):
@@ -176,13 +192,12 @@ class Transactor:
         limit = found.gas * _SPARE_GAS[0] // _SPARE_GAS[1]
         return await self._store.note_simulated(execution_id, block=found.block_number, gas_limit=limit)
 
-    async def _sign(self, transaction: Transaction, purpose: Purpose) -> Transaction:
+    async def _sign(self, transaction: Transaction, purpose: Purpose, objects: Objector) -> Transaction:
         """Sign and store; nothing is sent yet. Where a dearer attempt is forbidden, the last one stays."""
-        is_allowed = purpose == "noop" or self.vouches_for(transaction.call)
-        if not is_allowed and not transaction.attempts:
-            why = "its call is not what the intent comes to"
-            return await self._store.finish_transaction(transaction.call.execution_id, "refused", why)
-        fees = await self._fees(transaction, purpose) if is_allowed else None
+        objection = None if purpose == "noop" else await self._objection(transaction.call, objects)
+        if objection is not None and not transaction.attempts:
+            return await self._store.finish_transaction(transaction.call.execution_id, "refused", objection)
+        fees = await self._fees(transaction, purpose) if objection is None else None
         if fees is None and transaction.attempts:
             last = transaction.attempts[-1]
             if last.purpose == purpose:
@@ -195,6 +210,11 @@ class Transactor:
         attempt = Attempt(signed.tx_hash, purpose, signed.signed_bytes, fees.max_fee_wei, fees.tip_wei)
         execution_id = transaction.call.execution_id
         return await self._store.add_attempt(execution_id, attempt, nonce=nonce, fence=self._fence)
+
+    async def _objection(self, call: Call, objects: Objector) -> str | None:
+        """Return why a call must not be signed, or None."""
+        why = await objects(call.execution_id)
+        return "its call is not what the intent comes to" if why is None and not self.vouches_for(call) else why
 
     async def _fees(self, transaction: Transaction, purpose: Purpose) -> Fees | None:
         """Return what to pay for gas, None where that is more than the operator allows."""
@@ -229,14 +249,14 @@ class Transactor:
             "data": "0x" if is_noop else call.data,
         }
 
-    async def _send(self, transaction: Transaction, attempt: Attempt) -> Transaction:
+    async def _send(self, transaction: Transaction, attempt: Attempt, objects: Objector) -> Transaction:
         execution_id = transaction.call.execution_id
         verdict, words = await self._chain.send(attempt)
         match verdict:
             case SendVerdict.ACCEPTED:
                 return await self._store.note_sent(execution_id, attempt.tx_hash)
             case SendVerdict.BUMP:
-                return await self._sign(transaction, attempt.purpose)
+                return await self._sign(transaction, attempt.purpose, objects)
             case SendVerdict.FATAL:
                 return await self._store.note_refusal(execution_id, attempt.tx_hash, words)
             case SendVerdict.FUNDS:

@@ -1,4 +1,4 @@
-"""Hotkey signatures over requests, responses and evidence.
+"""Hotkey signatures over requests, responses, evidence and intents.
 
 Requests follow btauth/1 of the Bittensor SDK. It leaves responses unsigned, so they are signed here with the same
 payload: METHOD is `RESPONSE`, the path ends in the sha256 of the request's body and the nonce is the request's.
@@ -10,12 +10,14 @@ The SDK is imported on first use: loading it takes more than half a second, whic
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from protocol.errors import ConfigError, RemoteError
+from protocol.intent import Intent
 from protocol.units import Hotkey
 from protocol.wire import ALLOWED_SKEW_S, MAX_AGE_S
 
@@ -34,7 +36,10 @@ _CANONICAL = {
     name.lower(): name
     for name in (HEADER_VERSION, HEADER_HOTKEY, HEADER_RECEIVER, HEADER_NONCE, HEADER_CRYPTO, HEADER_SIGNATURE)
 }
+# In front of a digest, so that one signature never passes for another: no two are alike, none begins as a request
+# does, and what a hotkey signs for the chain is either 32 bytes or ends in the hash of a block, not in hex digits.
 _EVIDENCE_DOMAIN = "tideline-evidence/1"
+_INTENT_DOMAIN = "tideline-intent/1"
 
 # Stricter than the SDK's own parser, which would let int() read a nonce of any script and encode() meet surrogates.
 _HOTKEY = re.compile(r"[1-9A-HJ-NP-Za-km-z]{46,48}")
@@ -86,6 +91,22 @@ class Signature:
         if self.crypto_type != SR25519:
             headers[HEADER_CRYPTO] = _SCHEMES[self.crypto_type]
         return headers
+
+    def to_text(self) -> str:
+        """Return it as it lies in the database; `from_text` reads it back."""
+        return json.dumps([self.signature, self.crypto_type])
+
+    @classmethod
+    def from_text(cls, text: str) -> Signature:
+        """Read what `to_text` wrote. Raises RemoteError on anything else."""
+        try:
+            value: Any = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RemoteError("the stored signature is no JSON") from error
+        match value:
+            case [str(signature), int(crypto_type)] if _SIGNATURE.fullmatch(signature) and crypto_type in _SCHEMES:
+                return cls(signature, crypto_type)
+        raise RemoteError("the stored signature is malformed")
 
 
 def read_auth_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -209,12 +230,24 @@ def verify_response(
 
 def sign_digest(signer: Signer, digest: str) -> Signature:
     """Sign a lowercase hex sha256 as evidence; the domain in front keeps it from meaning anything else."""
-    return _sign(signer, _evidence_payload(digest))
+    return _sign(signer, _digest_payload(_EVIDENCE_DOMAIN, digest))
 
 
 def verify_digest(signature: Signature, digest: str, *, signer: Hotkey) -> None:
     """Check an evidence signature. Raises RemoteError if it does not hold."""
-    _verify(signature, _evidence_payload(digest), signer)
+    _verify(signature, _digest_payload(_EVIDENCE_DOMAIN, digest), signer)
+
+
+def sign_intent(signer: Signer, intent: Intent) -> Signature:
+    """Sign an intent, to be carried out as it is. Raises ConfigError where it names another validator."""
+    if signer.ss58_address != intent.validator:
+        raise ConfigError("an intent is signed by the validator that it names", hotkey=signer.ss58_address)
+    return _sign(signer, _digest_payload(_INTENT_DOMAIN, intent.digest()))
+
+
+def verify_intent(signature: Signature, intent: Intent) -> None:
+    """Check that the validator that an intent names has signed it. Raises RemoteError if it has not."""
+    _verify(signature, _digest_payload(_INTENT_DOMAIN, intent.digest()), intent.validator)
 
 
 def new_nonce_store(retention_s: float) -> NonceStore:
@@ -288,10 +321,10 @@ def _response_path(path: str, request_body: bytes) -> str:
     return f"{path}/{hashlib.sha256(request_body).hexdigest()}"
 
 
-def _evidence_payload(digest: str) -> bytes:
+def _digest_payload(domain: str, digest: str) -> bytes:
     if not _DIGEST.fullmatch(digest):
         raise ValueError("a digest is 64 lowercase hex digits")
-    return f"{_EVIDENCE_DOMAIN}\n{digest}".encode("ascii")
+    return f"{domain}\n{digest}".encode("ascii")
 
 
 def _sign(signer: Signer, payload: bytes) -> Signature:

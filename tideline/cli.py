@@ -68,7 +68,7 @@ def group() -> None:
       tideline backtest --strategy btr_plus --against hold,wide,band
       tideline miner --netuid 98 --wallet.name my --wallet.hotkey miner
       tideline validator --netuid 98 --wallet.name my --wallet.hotkey validator
-      tideline executor --rpc $RPC --key keystore:keeper.json --allow $VAULT --live
+      tideline executor --rpc $RPC --key keystore:keeper.json --allow $VAULT --validator $HOTKEY --live
       tideline vault status $VAULT --rpc $RPC
       tideline leaderboard --job usdc-weth
       tideline evidence verify usdc-weth-evaluation-1

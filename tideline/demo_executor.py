@@ -11,6 +11,7 @@ from eth_account import Account
 
 from db.url import DATABASE_ENV
 from protocol.errors import ChainError
+from protocol.units import Hotkey
 from simulator.chain import launcher
 
 _KEY_ENV = "TIDELINE_DEMO_KEEPER_KEY"
@@ -18,14 +19,15 @@ _START_S = 120
 
 
 class DemoExecutor:
-    """Runs `tideline executor` for one vault, at one node at a time, and passes on what it says.
+    """Runs `tideline executor` for one vault and one validator, at one node at a time, and passes on what it says.
 
     Its key is made here and held in memory only: good for a devnet that ends with its run, and gone however that ends.
     """
 
-    def __init__(self, vault: str, database_url: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, vault: str, validator: Hotkey, database_url: str, tell: Callable[[str], None]) -> None:
         self._account = Account.create()
         self._vault = vault
+        self._validator = validator
         self._database_url = database_url
         self._tell = tell
         self._process: asyncio.subprocess.Process | None = None
@@ -51,7 +53,7 @@ class DemoExecutor:
         await self.end()
         self._has_spoken.clear()
         command = [sys.executable, "-P", "-m", "tideline", "executor", "--live", "--rpc", url]
-        command += ["--allow", self._vault, "--factory", factory]
+        command += ["--allow", self._vault, "--factory", factory, "--validator", self._validator]
         command += ["--key", f"env:{_KEY_ENV}"]
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *command),

@@ -16,11 +16,14 @@ from executor.preparation import Bounds
 from executor.steps import Patience
 from executor.transactor import Settings
 from protocol.errors import ConfigError
+from protocol.signing import parse_hotkey
+from protocol.units import Hotkey
 from tideline.nodes import check_urls
 from tideline.vault_access import address_of_option, factory_option, optional_address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+VALIDATOR_ENV = "TIDELINE_VALIDATOR"
 _GWEI, _ETH = 10**9, 10**18
 _LIVE, _PLAN, _PATIENCE = LiveLimits(frozenset()), Limits(), Patience()
 _BOUNDS = Bounds(_LIVE)
@@ -37,11 +40,14 @@ class PriceOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorOptions:
-    """The command's options, read once. `receivers` names the vaults that are LiquidityManagers, in lower case."""
+    """The command's options, read once. `validators` is None in a dry run that holds intents against no signature;
+    `receivers` names the vaults that are LiquidityManagers, in lower case.
+    """
 
     urls: tuple[str, ...]
     quorum: int
     database_url: str
+    validators: frozenset[Hotkey] | None
     bounds: Bounds
     settings: Settings
     receivers: Mapping[str, str]
@@ -64,6 +70,15 @@ _OPTIONS: Sequence[Callable[[Any], Any]] = (
         "--key", "key", metavar="keystore:FILE|env:NAME", help="The keeper's key, named; never the key itself."
     ),
     click.option("--allow", "vaults", multiple=True, metavar="VAULT", help="A vault that may be touched (repeatable)."),
+    click.option(
+        "--validator",
+        "validators",
+        multiple=True,
+        metavar="SS58",
+        envvar=VALIDATOR_ENV,
+        show_envvar=True,
+        help="Hotkey of a validator whose signed plans are carried out (repeatable); --live needs one.",
+    ),
     click.option("--live", "is_live", is_flag=True, help="Sign and send. Without it: a dry run that changes nothing."),
     click.option("--once", "is_once", is_flag=True, help="End when there is nothing to do."),
     click.option(
@@ -127,6 +142,8 @@ def read_options(given: Mapping[str, Any], database_url: str) -> ExecutorOptions
         raise ConfigError("name the keeper's key: --key keystore:FILE or --key env:NAME")
     if not given["vaults"]:
         raise ConfigError("name every vault that may be touched: --allow VAULT")
+    if given["is_live"] and not given["validators"]:
+        raise ConfigError("name the validator whose plans are carried out, by its hotkey: --validator SS58")
     vaults = frozenset(address_of_option("--allow", vault) for vault in given["vaults"])
     live = LiveLimits(vaults, **_named(given, _LIVE, leave_out="vaults"))
     plan = Limits(**_named(given, _PLAN))
@@ -137,6 +154,7 @@ def read_options(given: Mapping[str, Any], database_url: str) -> ExecutorOptions
         urls=given["urls"],
         quorum=given["quorum"],
         database_url=database_url,
+        validators=frozenset(parse_hotkey(hotkey) for hotkey in given["validators"]) or None,
         bounds=Bounds(live, plan, slack_ticks=given["slack_ticks"], deadline_s=given["deadline_s"]),
         settings=Settings(fees, patience),
         receivers=_receivers(given["receivers"], vaults),

@@ -16,6 +16,7 @@ from db.transaction import UNFINISHED
 from executor.vault import VaultLimits, vault_code
 from executor.vault_abi import deployment_arguments
 from protocol.errors import ChainError, ConfigError, SimulationError
+from protocol.units import Hotkey
 from simulator import records
 from simulator.chain.abi import call_data, keccak256
 from simulator.chain.deployment import created_address
@@ -32,7 +33,8 @@ from tideline.demo_executor import DemoExecutor
 from tideline.devnet_market import DevnetMarket, Furniture
 from tideline.vaults import vault_source
 from validator.eligibility import live_candidate
-from validator.job_runner import CHAIN, JobRunner, RunnerContext
+from validator.intents import CHAIN
+from validator.job_runner import JobRunner, RunnerContext
 from validator.leases import JobLeases
 from validator.progress import ProgressEvent, VaultScored
 
@@ -135,7 +137,8 @@ class LiveDemo:
         await self._set(validate_job({name: settings[name] for name in SETTINGS}))
         async with AsyncExitStack() as stack:
             await asyncio.to_thread(vault_code)  # seconds, during which others play on
-            executor = DemoExecutor(VAULT, self._database_url, partial(self._console.note, "executor"))
+            validator = Hotkey(self._context.signer.ss58_address)
+            executor = DemoExecutor(VAULT, validator, self._database_url, partial(self._console.note, "executor"))
             stack.push_async_callback(executor.end)
             self._executor = executor
             market = await DevnetMarket.start(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -11,19 +10,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from db.job import Job
-from db.records import REJECTED, Execution, MinerScore
+from db.records import MinerScore
 from db.store import Store
 from protocol.errors import ChainError, ConfigError, SimulationError
 from protocol.signing import Signer
 from protocol.units import Hotkey, JobId, RoundId
 from simulator.engine import Engine, default_engine
-from simulator.evidence import canonical
 from simulator.market import Market, Reorg
 from simulator.opening import Entrant, RoundOpening, Schedule
 from simulator.participant import AnswerNote
 from simulator.round import Ask
 from validator import job_settings
 from validator.eligibility import live_candidate
+from validator.intents import CHAIN, PAPER, intent_id, make_intent, signed
 from validator.live_round import Patience, settle
 from validator.ports import Gate, Guard, Miners, Roster
 from validator.progress import (
@@ -45,7 +44,6 @@ from validator.winner import pick_round_winner
 
 _log = logging.getLogger(__name__)
 
-PAPER, CHAIN, PLANNED = "paper", "chain", "planned"
 MOST_REWINDS = 16  # a round: each asks the miners again, and a chain that changes so often settles nothing
 
 
@@ -251,27 +249,12 @@ class JobRunner:
 
         Where the checkpoint is asked again after a reorg and its first plan was signed already, that one stands.
         """
-        is_on_chain = opening.is_on_chain
         for hotkey, note in notes.items():
-            if note.plan is None or await self._context.store.get_execution(f"{opening.round_id}-{ask.index}"):
+            if note.plan is None or await self._context.store.get_execution(intent_id(opening, ask)):
                 continue
             refusal = self._context.guard(opening, ask, hotkey, note.plan)
-            plan = canonical(note.plan.to_json())
-            execution = Execution(
-                execution_id=f"{opening.round_id}-{ask.index}",
-                chain_id=opening.market.chain_id,
-                vault=opening.vault_address,
-                job_id=JobId(opening.job_id),
-                round_id=RoundId(opening.round_id),
-                checkpoint_index=ask.index,
-                hotkey=hotkey,
-                mode=CHAIN if is_on_chain else PAPER,
-                status=_status(is_allowed=refusal is None, is_on_chain=is_on_chain),
-                guard="allowed" if refusal is None else refusal,
-                plan=plan.decode(),
-                payload_digest=hashlib.sha256(plan).hexdigest(),
-                effective_block=ask.effective_block,
-            )
+            intent = make_intent(opening, ask, hotkey, note.plan, refusal)
+            execution = signed(intent, opening.market.pair_address, self._context.signer)
             await self._context.store.add_execution(execution)
             self._context.observe(
                 IntentStored(
@@ -281,7 +264,7 @@ class JobRunner:
                     effective_block=ask.effective_block,
                     is_allowed=refusal is None,
                     reason=execution.guard,
-                    is_on_chain=is_on_chain,
+                    is_on_chain=opening.is_on_chain,
                 )
             )
 
@@ -343,12 +326,6 @@ class JobRunner:
         if isinstance(error, ChainError) and not error.retryable:
             raise ConfigError(f"job {job.job_id} cannot be played: {error}") from error
         await asyncio.sleep(self._context.retry_s)  # the fault may be passing; a tight loop would hide it
-
-
-def _status(*, is_allowed: bool, is_on_chain: bool) -> str:
-    if is_on_chain:
-        return PLANNED if is_allowed else REJECTED
-    return PAPER if is_allowed else "refused"
 
 
 def _combined(stored: MinerScore | None, entrant: Entrant) -> int:

@@ -155,7 +155,7 @@ class RoundRun:
             winner_hotkey=winner,
             evidence=pack(evidence),
             evidence_digest=digest,
-            evidence_signature=json.dumps(_signature(signer, digest)),
+            evidence_signature=sign_digest(signer, digest).to_text(),
         )
         return FinishedRound(result, winner, record)
 
@@ -219,8 +219,3 @@ def _record(exchange: Exchange, note: AnswerNote) -> AnswerRecord:
         detail=note.detail,
         elapsed_ms=exchange.elapsed_ms,
     )
-
-
-def _signature(signer: Signer, digest: str) -> list[str | int]:
-    signature = sign_digest(signer, digest)
-    return [signature.signature, signature.crypto_type]

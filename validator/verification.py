@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from db.store import Store
 from protocol.errors import ConfigError, RemoteError, SimulationError
@@ -88,7 +87,6 @@ def check(signed: SignedEvidence, *, engine: Engine = "python") -> RoundResult:
 
 def _signature(text: str) -> Signature:
     try:
-        value: Any = json.loads(text)
-        return Signature(*value)
-    except (TypeError, ValueError) as error:
+        return Signature.from_text(text)
+    except RemoteError as error:
         raise SimulationError(f"the stored signature cannot be read: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from support.rows import make_job
+from support.rows import PAIR, make_execution, make_job, open_round
 from tortoise.context import TortoiseContext
 from tortoise.migrations.autodetector import MigrationAutodetector
 
@@ -104,6 +104,20 @@ async def test_an_older_database_is_refused_until_migrated(store: Store, databas
     await execute(database_url, "DELETE FROM tortoise_migrations")
     with pytest.raises(ConfigError, match="not a Tideline database"):
         await Store.open(database_url, create=False)
+
+
+async def test_what_was_written_before_intents_were_signed_is_kept(store: Store, database_url: str) -> None:
+    start = await open_round(store, 1, round_type="live")
+    done = make_execution(start, mode="chain", status="reconciled", tx_hash="0x" + "22" * 32)
+    kept = [await store.add_execution(e) for e in (done, make_execution(start, 1, mode="chain", status="planned"))]
+    for column in ("decided_block", "decided_hash", "validator_hotkey", "signature"):
+        await execute(database_url, f"ALTER TABLE live_executions DROP COLUMN {column}")
+    await execute(database_url, "DELETE FROM tortoise_migrations WHERE name = '0004_signed_intents'")
+    with pytest.raises(ConfigError, match="older than this Tideline; run: tideline jobs migrate"):
+        await Store.open(database_url, create=False)
+    async with await Store.open(database_url, create=True) as migrated:
+        assert await migrated.round_executions(start.round_id) == kept
+        assert [e.signed_intent(PAIR) for e in kept] == [None, None], "an executor refuses what nobody signed"
 
 
 async def test_a_foreign_database_is_left_alone(database_url: str) -> None:

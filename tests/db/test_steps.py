@@ -103,3 +103,18 @@ async def test_bytes_wait_from_when_a_node_first_took_them(store: Store) -> None
 def test_ids_of_steps() -> None:
     assert [step_id("a-1", n) for n in (0, 1, 12)] == ["a-1", "a-1#1", "a-1#12"]
     assert [read_step_id(text) for text in ("a-1", "a-1#1", "a-1#12")] == [("a-1", 0), ("a-1", 1), ("a-1", 12)]
+
+
+async def test_what_no_key_has_signed_for_is_forgotten_whole_and_what_one_has_never(store: Store) -> None:
+    assert not await store.forget_unsigned("e1"), "nothing is there"
+    await begun(store)
+    await store.note_simulated("e1", block=10, gas_limit=400_000)
+    assert await store.forget_unsigned("e1")
+    [execution] = await store.executions()
+    assert (execution.status, execution.amounts, await store.intent_transactions("e1")) == ("planned", None, [])
+    await store.plan_transactions(CALLS, amounts="predicted")
+    await sign(store, 0)
+    assert not await store.forget_unsigned("e1")
+    await mine(store, 0, "confirmed", "reconciled")
+    assert not await store.forget_unsigned("e1"), "steps are left that are not signed"
+    assert [t.call for t in await store.intent_transactions("e1")] == CALLS

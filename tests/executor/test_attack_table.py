@@ -16,4 +16,4 @@ def test_the_table_of_losses_names_the_tests_there_are() -> None:
     defined = {path: set(re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.M)) for path in files}
     attacks = [names for path, names in defined.items() if path.name.startswith("test_attacks_")]
     assert named <= set().union(*defined.values())
-    assert len(attacks) == 4 and set().union(*attacks) <= named
+    assert len(attacks) == 5 and set().union(*attacks) <= named

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support.anvil_pool import CHAIN_ID
-from support.executor_desk import ABOVE, KEEPER, NARROW, READING, WIDE, Office, office
+from support.executor_attacks import write
+from support.executor_desk import ABOVE, KEEPER, NARROW, NOW, READING, VALIDATOR, WIDE, Office, office
 from support.vault_anvil import UNIT
 
 from db.records import REJECTED
@@ -254,8 +255,7 @@ async def test_while_halted_nothing_is_signed_and_after_it_the_same_intent_goes_
 async def test_another_process_finishes_what_one_began(here: Office) -> None:
     intent = await here.want(*WISH)
     assert await here.service(await here.transactor()).work()
-    again = here.service(await here.transactor())  # the same holder: a restart
-    assert [await again.work() for _ in range(2)] == [True, False]
+    await here.service(await here.transactor()).drain()  # the same holder: a restart
     assert ((await here.ended(intent)).status, await here.rebalances()) == ("reconciled", 1)
 
 
@@ -282,24 +282,55 @@ async def test_state_that_no_node_has_any_more_is_not_waited_for(here: Office) -
     assert (await here.made.chain.head()).number == amounts["realised_block"] + 100
 
 
-async def test_a_call_of_another_process_is_signed_only_if_it_can_be_made_again(here: Office) -> None:
-    """Where the state of its block is gone it is asked for until the deadline; other options make another call."""
+async def test_a_call_of_another_process_that_is_not_signed_is_made_anew(here: Office) -> None:
+    """Its block's state may be gone, or this process have other options: nothing of it is needed any more."""
 
     async def connect(pool: str, vault: str) -> VaultReader:
         return of_kind(ForgetfulReader, here, await here.connect(pool, vault))
 
-    lost, other = await here.want(*WISH), await here.want(*WISH)
+    intent = await here.want(*WISH)
     assert await here.service(await here.transactor()).work()
-    await here.made.chain.mine()
-    again = here.service(await here.transactor(), connect=connect)
-    with pytest.raises(ChainError, match="missing trie node"):
-        await again.work()
-    await here.pass_time(121)
-    assert await again.work() and (await here.ended(lost)).status == "expired"
-    assert await here.service(await here.transactor()).work()
-    changed = here.service(await here.transactor(), bounds=replace(here.bounds, slack_ticks=31))
-    assert await changed.work() and (await here.ended(other)).status == "refused"
-    assert await here.rebalances() == 0
+    first = await here.store.get_transaction(intent.execution_id)
+    await here.pass_time()
+    other = {"connect": connect, "bounds": replace(here.bounds, slack_ticks=31)}
+    await here.service(await here.transactor(), **other).drain()
+    assert ((await here.ended(intent)).status, await here.rebalances()) == ("reconciled", 1)
+    second = await here.store.get_transaction(intent.execution_id)
+    assert first is not None and second is not None and second.call.deadline >= first.call.deadline + 3600
+
+
+async def test_a_call_of_another_process_that_is_signed_stays_what_it_is(here: Office) -> None:
+    intent, transactor = await here.want(*WISH), await here.transactor()
+    first = here.service(transactor)
+    assert await first.work()
+    while (signed := await transactor.step(intent.execution_id, first._check, now=NOW)).phase != "signed":
+        pass
+    assert not await here.store.forget_unsigned(intent.execution_id)
+    await here.service(await here.transactor(), bounds=replace(here.bounds, slack_ticks=31)).drain()
+    ended = await here.store.get_transaction(intent.execution_id)
+    assert ended is not None and (ended.call, ended.phase) == (signed.call, "reconciled")
+
+
+async def test_an_intent_that_is_changed_after_its_call_was_written_down_is_not_signed(here: Office) -> None:
+    """Nor is the honest call of it: somebody is at work in the database."""
+    changed = f"the intent is not as {VALIDATOR} signed it: signature does not verify"
+    for validators, expected in ((None, ("reconciled", "allowed", 1)), ({VALIDATOR}, ("refused", changed, 1))):
+        await here.pass_time()
+        intent = await here.want(Desired(Range(-600, 600 + 60 * here.intents), UNIT, UNIT))
+        service = here.service(await here.transactor(), validators=validators)
+        assert await service.work()
+        write(here, "update live_executions set hotkey = 'eve' where execution_id = ?", intent.execution_id)
+        assert await service.work()
+        done = await here.ended(intent)
+        assert (done.status, done.guard, await here.rebalances()) == expected
+
+
+async def test_what_was_decided_on_a_block_that_is_gone_is_put_off(here: Office) -> None:
+    intent = await here.want(*WISH, decided_hash="0x" + "ab" * 32)
+    service = here.service(await here.transactor())
+    assert [await service.work() for _ in range(2)] == [False, False]
+    put_off = f"{intent.execution_id} is put off: block {intent.decided_block}, at which it was decided, is another"
+    assert here.facts == [Waiting(f"{put_off} one now")] and (await here.ended(intent)) == intent
 
 
 def test_the_keeper_is_the_vaults() -> None:

@@ -1,11 +1,13 @@
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from multidict import CIMultiDict
 
 from protocol.errors import ConfigError, RemoteError
+from protocol.intent import Intent
 from protocol.signing import (
     ED25519,
     HEADER_CRYPTO,
@@ -23,9 +25,11 @@ from protocol.signing import (
     read_claimed_hotkey,
     read_signature,
     sign_digest,
+    sign_intent,
     sign_request,
     sign_response,
     verify_digest,
+    verify_intent,
     verify_request,
     verify_request_evidence,
     verify_response,
@@ -211,6 +215,51 @@ def test_evidence_is_signed_as_evidence(alice: Signer) -> None:
         verify_digest(bare, digest, signer=ALICE)
     with pytest.raises(ValueError, match="64 lowercase hex"):
         sign_digest(alice, digest.upper())
+
+
+INTENT = Intent(
+    execution_id="j1-live-1-0",
+    chain_id=8453,
+    vault="0x" + "aA" * 20,
+    job_id="j1",
+    round_id="j1-live-1",
+    checkpoint_index=0,
+    pool="0x" + "bB" * 20,
+    validator=ALICE,
+    miner=BOB,
+    plan='{"close":[]}',
+    decided_block=100,
+    decided_hash="0x" + "cc" * 32,
+    effective_block=131,
+)
+
+
+def test_an_intent_is_signed_as_an_intent_and_evidence_as_evidence(alice: Signer, bob: Signer) -> None:
+    signature, digest = sign_intent(alice, INTENT), INTENT.digest()
+    verify_intent(signature, INTENT)
+    assert Signature.from_text(signature.to_text()) == signature
+    others = (sign_digest(alice, digest), Signature("0x" + alice.sign(digest.encode()).hex(), SR25519))
+    for other in (*others, sign_intent(bob, replace(INTENT, validator=BOB))):
+        with pytest.raises(RemoteError, match="does not verify"):
+            verify_intent(other, INTENT)
+    with pytest.raises(RemoteError, match="does not verify"):
+        verify_digest(signature, digest, signer=ALICE)
+    with pytest.raises(ConfigError, match="signed by the validator that it names"):
+        sign_intent(bob, INTENT)
+
+
+def test_an_intents_digest_can_be_computed_elsewhere() -> None:
+    """From the page docs/protocol.md alone, with addresses in lower case."""
+    text = (
+        '{"chain_id":8453,"checkpoint_index":0,"decided_block":100,"decided_hash":"0x' + "cc" * 32 + '",'
+        '"effective_block":131,"execution_id":"j1-live-1-0","job_id":"j1",'
+        f'"miner":"{BOB}","plan":"{{\\"close\\":[]}}","pool":"0x{"bb" * 20}","round_id":"j1-live-1",'
+        f'"validator":"{ALICE}","vault":"0x{"aa" * 20}"}}'
+    )
+    assert INTENT.digest() == hashlib.sha256(text.encode()).hexdigest()
+    keypair = keypair_from_uri("//Alice")
+    bare = Signature("0x" + keypair.sign(f"tideline-intent/1\n{INTENT.digest()}".encode()).hex(), SR25519)
+    verify_intent(bare, INTENT)
 
 
 @pytest.mark.parametrize("uri", ["", "//", "Alice", "word " * 12])

@@ -11,6 +11,7 @@ from typing import Any
 from eth_account import Account
 from support.anvil_pool import CHAIN_ID
 from support.rows import make_execution, make_job, open_round
+from support.signed_rounds import VALIDATOR_KEY
 from support.vault_anvil import AnvilVault, anvil_vault, deploy_manager
 
 from db.records import Execution
@@ -26,6 +27,8 @@ from executor.service import Desk, ExecutorService, Fact
 from executor.steps import Patience
 from executor.transactor import Settings, Transactor
 from protocol.errors import ChainError
+from protocol.signing import Signer, sign_intent
+from protocol.units import Hotkey
 from simulator.chain.endpoints import Endpoints
 from simulator.chain.market import ChainSettings
 from simulator.evidence import canonical
@@ -37,6 +40,7 @@ from simulator.portfolio import Range
 # The keeper's key: that of anvil's third account, which everybody knows.
 KEEPER_KEY = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"
 KEEPER = LocalSigner(Account.from_key(KEEPER_KEY))
+VALIDATOR = Hotkey(VALIDATOR_KEY.ss58_address)
 NOW = 1_700_000_000
 READING = ChainSettings(block_time_s=2, poll_s=0.01, deadline_s=20)
 SETTINGS = Settings(FeePolicy(max_fee_wei=10**12), Patience(confirmations=2), poll_s=0.01)
@@ -108,6 +112,7 @@ class Office:
             endpoints=self.endpoints,
             transactor=transactor,
             keeper=KEEPER.address,
+            validators={VALIDATOR},
             bounds=self.bounds,
             connect=self.connect,
             observe=self.facts.append,
@@ -129,9 +134,10 @@ class Office:
         return await self.intend(plan, **changes)
 
     async def intend(self, plan: Plan, *, plan_text: str = "", **changes: Any) -> Execution:
-        """Write an intent, effective at the next block."""
+        """Write an intent as the validator does, decided at this block and effective at the next."""
         self.intents += 1
         start = await open_round(self.store, self.intents, round_type="live")
+        head = await self.made.chain.head()
         text = plan_text or canonical(plan.to_json()).decode()
         values = {
             "execution_id": f"e{self.intents}",
@@ -141,9 +147,19 @@ class Office:
             "status": "planned",
             "plan": text,
             "payload_digest": hashlib.sha256(text.encode()).hexdigest(),
-            "effective_block": (await self.made.chain.head()).number + 1,
+            "effective_block": head.number + 1,
+            "decided_block": head.number,
+            "decided_hash": head.block_hash,
+            "validator_hotkey": VALIDATOR,
         }
-        return await self.store.add_execution(make_execution(start, **{**values, **changes}))
+        execution = make_execution(start, **{**values, **changes})
+        return await self.store.add_execution(self.signed(execution, VALIDATOR_KEY))
+
+    def signed(self, execution: Execution, signer: Signer) -> Execution:
+        """Return an intent with a signature of its own."""
+        intent = execution.signed_intent(self.made.chain.pool)
+        assert intent is not None
+        return replace(execution, signature=sign_intent(signer, intent).to_text())
 
     async def rebalances(self) -> int:
         """Return how often the keeper's calls reached the chain."""

@@ -24,7 +24,7 @@ from executor.chain import TransactionChain
 from executor.fees import FeePolicy
 from executor.send_errors import SendVerdict
 from executor.steps import Patience
-from executor.transactor import Ordered, Settings, Transactor
+from executor.transactor import Objector, Ordered, Settings, Transactor
 from simulator.chain.endpoints import Endpoints
 from simulator.recorded import RealClock
 
@@ -74,7 +74,7 @@ class DeadlyChain(TransactionChain):
 class SendsFirst(Transactor):
     """Sends what it has signed, then stores it."""
 
-    async def _sign(self, transaction: Transaction, purpose: Purpose) -> Transaction:
+    async def _sign(self, transaction: Transaction, purpose: Purpose, objects: Objector) -> Transaction:
         add = self._store.add_attempt
 
         async def send_and_add(execution_id: str, attempt: Attempt, **where: Any) -> Transaction:
@@ -82,7 +82,7 @@ class SendsFirst(Transactor):
             return await add(execution_id, attempt, **where)
 
         self._store.add_attempt = send_and_add  # type: ignore[method-assign]
-        return await super()._sign(transaction, purpose)
+        return await super()._sign(transaction, purpose, objects)
 
 
 async def reconciled(transaction: Transaction) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import support.deadly_executor
-from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
+from support.executor_desk import KEEPER_KEY, NARROW, VALIDATOR, WIDE, Office, office
 from support.processes import Background, environment, start, tideline
+from support.signed_rounds import MINER_KEYS
 from support.vault_anvil import UNIT
 
 from db.records import Execution
@@ -27,6 +28,7 @@ WISH = (Desired(WIDE, 5 * UNIT, 5 * UNIT), Desired(NARROW, UNIT, UNIT))
 DB = "sqlite:///jobs.sqlite3"
 NODE = "http://127.0.0.1:1"
 VAULT = "0x" + "ab" * 20
+MINER, OTHER_MINER = MINER_KEYS
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ async def here(tmp_path: Path) -> AsyncIterator[Office]:
         (("--rpc", NODE, "--key", "env:K", "--allow", "0x12"), "is no address"),
         (("--rpc", NODE, "--key", KEEPER_KEY, "--allow", VAULT), "a key itself is never taken"),
         (("--rpc", NODE, "--key", "env:NO_SUCH", "--allow", VAULT), "is not set"),
+        (("--rpc", NODE, "--key", "env:K", "--allow", VAULT, "--live"), "by its hotkey: --validator SS58"),
     ],
 )
 def test_what_it_does_not_start_with(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str) -> None:
@@ -68,7 +71,7 @@ def test_the_kill_switch_survives(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def command(here: Office) -> tuple[str, ...]:
     chain = here.made.chain
-    trusted = ("--allow", here.made.vault, "--factory", chain.factory)
+    trusted = ("--allow", here.made.vault, "--factory", chain.factory, "--validator", VALIDATOR)
     return ("executor", "--rpc", chain.anvil.url, "--db", DB, "--key", "env:K", *trusted)
 
 
@@ -79,6 +82,22 @@ async def test_a_dry_run_needs_no_lease_and_changes_nothing(here: Office, tmp_pa
     assert done.returncode == 0, done.stderr
     first, second = done.stderr.splitlines()
     assert first.endswith("dry run, nothing is signed") and second.startswith(f"e1: would call {here.made.vault} with ")
+    assert (await here.ended(intent), await here.rebalances()) == (intent, 0)
+
+
+async def test_a_dry_run_holds_intents_against_a_signature_where_a_validator_is_named(
+    here: Office, tmp_path: Path
+) -> None:
+    """On the command line or in the environment; without one that is said, once."""
+    intent = await here.want(*WISH)
+    nobody = [word for word in command(here) if word not in ("--validator", VALIDATOR)]
+    done = await asyncio.to_thread(tideline, tmp_path, *nobody, "--once", env={"K": KEEPER_KEY})
+    _, second, third = done.stderr.splitlines()
+    assert (second, third[:15]) == ("without --validator no plan is held against a signature", "e1: would call ")
+    env = {"K": KEEPER_KEY, "TIDELINE_VALIDATOR": f"{MINER} {OTHER_MINER}"}
+    done = await asyncio.to_thread(tideline, tmp_path, *nobody, "--once", env=env)
+    [_, refused] = done.stderr.splitlines()
+    assert refused == f"e1: refused: the intent is of {VALIDATOR}, which --validator does not name"
     assert (await here.ended(intent), await here.rebalances()) == (intent, 0)
 
 

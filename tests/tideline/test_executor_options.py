@@ -18,6 +18,7 @@ from tideline.cli import run
 from tideline.executor_options import ExecutorOptions, PriceOptions, executor_options, read_options
 
 VAULT, RECEIVER = "0x" + "ab" * 20, "0x" + "cd" * 20
+ALICE, BOB = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"
 LEAST = ("--rpc", "http://127.0.0.1:1", "--key", "env:K", "--allow", VAULT)
 
 
@@ -39,6 +40,7 @@ def test_without_options_the_limits_are_the_defaults() -> None:
         urls=("http://127.0.0.1:1",),
         quorum=1,
         database_url="sqlite:///x",
+        validators=None,
         bounds=Bounds(LiveLimits(frozenset({VAULT}))),
         settings=Settings(FeePolicy(max_fee_wei=20 * 10**9)),
         receivers={},
@@ -62,12 +64,15 @@ def test_every_limit_has_an_option() -> None:
         "--live",
         "--once",
         "--rpc-quorum=1",
+        f"--validator={ALICE}",
+        f"--validator={BOB}",
     ]
     words += ["--price-url=http://x/{pool}", "--price-max-age-s=16", "--without-price=ignore"]
     assert read(*words) == ExecutorOptions(
         urls=("http://127.0.0.1:1",),
         quorum=1,
         database_url="sqlite:///x",
+        validators=frozenset({ALICE, BOB}),
         bounds=Bounds(live, plan, slack_ticks=12, deadline_s=13),
         settings=Settings(
             FeePolicy(max_fee_wei=15 * 10**9, max_cost_wei=2 * 10**15), Patience(confirmations=14, settled="safe")
@@ -89,6 +94,8 @@ def test_every_limit_has_an_option() -> None:
         (("--fee-receiver", VAULT), "wants VAULT=ADDRESS"),
         (("--fee-receiver", f"{RECEIVER}={RECEIVER}"), "with a vault of --allow"),
         (("--fee-receiver", f"{VAULT}=0x12"), "is no address"),
+        (("--live",), r"name the validator whose plans are carried out, by its hotkey: --validator SS58"),
+        (("--validator", "5Grw"), "'5Grw' is not a hotkey"),
     ],
 )
 def test_what_is_no_limit(words: tuple[str, ...], says: str) -> None:

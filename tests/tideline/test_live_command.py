@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.executor_desk import KEEPER, KEEPER_KEY
+from support.executor_desk import KEEPER, KEEPER_KEY, VALIDATOR
 from support.live_world import JOB, LiveWorld, intents, live_world, reputation, seed_days, validate
 from support.processes import Background, start
 
@@ -29,6 +29,7 @@ def executor(world: LiveWorld, folder: Path, *options: str) -> Background:
     chain = world.here.made.chain
     node = ("--rpc", chain.anvil.url, "--allow", world.here.made.vault, "--factory", chain.factory)
     command = ("executor", *node, "--db", "sqlite:///jobs.sqlite3", "--key", "env:K", "--live", *options)
+    command += ("--validator", VALIDATOR)
     return start(folder, *command, env={"K": KEEPER_KEY})
 
 

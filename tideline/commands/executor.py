@@ -45,15 +45,15 @@ _READING = ChainSettings(block_time_s=1)  # the seconds of a block do not matter
 def executor(context: click.Context, /, *, database_url: str, **given: Any) -> None:
     """Carry out the plans of live rounds on the vaults whose keeper this key is.
 
-    Plans come from the jobs database. Each is made into transactions on the vault as it stands, held against the
-    guards, and rehearsed on a node: unless that comes to what the simulator says, to the wei, nothing is signed.
-    Stopping or killing this process loses nothing: the same command goes on. One executor a key. What it does goes to
-    standard error.
+    Plans come from the jobs database, signed with the hotkey of a validator that --validator names. Each is made into
+    transactions on the vault as it stands, held against the guards, and rehearsed on a node: unless that comes to what
+    the simulator says, to the wei, nothing is signed. Stopping or killing this process loses nothing: the same command
+    goes on. One executor a key. What it does goes to standard error.
 
     \b
     Examples:
       tideline executor --rpc $RPC1 --rpc $RPC2 --rpc-quorum 2 --key keystore:keeper.json --allow $VAULT
-      tideline executor --rpc $RPC --key keystore:keeper.json --allow $VAULT --live
+      tideline executor --rpc $RPC --key keystore:keeper.json --allow $VAULT --validator $HOTKEY --live
       tideline executor halt --reason "the pool looks odd"
     """
     if context.invoked_subcommand is not None:
@@ -140,6 +140,7 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
             endpoints=endpoints,
             transactor=transactor,
             keeper=signer.address,
+            validators=options.validators,
             bounds=options.bounds,
             connect=connect,
             observe=lambda fact: click.echo(line(fact), err=True),
@@ -151,6 +152,8 @@ async def _execute(options: ExecutorOptions, signer: Signer) -> None:
         service = ExecutorService(desk)
         mode = "live" if options.is_live else "dry run, nothing is signed"
         click.echo(f"executor {signer.address} on chain {chain_id}: {mode}", err=True)
+        if options.validators is None:
+            click.echo("without --validator no plan is held against a signature", err=True)
         work = service.drain() if options.is_once else service.run(poll_s=_POLL_S)
         await until_stopped(asyncio.ensure_future(work))
 
