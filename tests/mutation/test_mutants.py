@@ -35,8 +35,8 @@ def test_the_catalogue_names_every_bug_once_and_is_not_thin() -> None:
     assert [title for title, count in Counter(m.title for m in MUTANTS).items() if count > 1] == []
     assert len(MUTANTS) >= 150
     core = (
-        "answers base_fork course evidence fork ledger marks opening participant plan query replay reputation round "
-        "scoring sharing stretch timetable valuation"
+        "answers base_fork course evidence fork guard guards ledger live_guards marks opening participant past plan "
+        "query reconcile replay reputation round scoring sharing stretch timetable valuation"
     )
     assert {Path(m.path).stem for m in MUTANTS} == set(core.split())
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("protocol", "simulator", "db", "validator")
+PACKAGES = ("protocol", "simulator", "db", "validator", "executor", "miner", "tideline")
 SUPPORT = ("pyproject.toml", "tests/support")
 SERVER = Path(__file__).with_name("mutant_server.py")
 _TESTS_FAILED = 1  # pytest's exit code; anything else means that the tests were not run
@@ -64,11 +64,11 @@ def read_catalogue(text: str, where: str) -> list[Mutant]:
 
 def copy_tree(target: Path, tests: Iterable[str]) -> None:
     """Copy what the tests of the core need, and nothing that was compiled from it."""
-    for name in (*PACKAGES, *SUPPORT, *tests):
+    for name in (*PACKAGES, *SUPPORT, *(test.partition("::")[0] for test in tests)):
         source = ROOT / name
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.gz"))
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target / name)
 
@@ -129,9 +129,9 @@ class Tree:
             text=True,
         )
         (path / "tests" / "test_origin.py").write_text(
-            "import protocol, simulator, db, validator\n"
+            f"import {', '.join(PACKAGES)}\n"
             "def test_origin():\n"
-            f"    assert all(m.__file__.startswith({str(path)!r}) for m in (protocol, simulator, db, validator))\n"
+            f"    assert all(m.__file__.startswith({str(path)!r}) for m in ({', '.join(PACKAGES)}))\n"
         )
         code, output = self.run(("tests/test_origin.py", *files), keep_bytecode=True)
         if code != 0:
