@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from protocol.errors import SimulationError
 from protocol.units import MAX_TICK, MIN_TICK, Q128
 from simulator.math.full_math import mul_div
-from simulator.math.integers import MASK_128, MASK_160, MASK_256
+from simulator.math.integers import MASK_128, MASK_160, MASK_256, check_bool, check_ints
 from simulator.math.liquidity_math import add_delta
 from simulator.math.revert import PoolRevert
 from simulator.math.swap_math import compute_swap_step
@@ -113,8 +113,10 @@ def compute_swap(
                 outside the tick range; SimulationError for arguments that do not fit their types
     Source:     v3-core UniswapV3Pool.swap
     """
+    check_bool(zero_for_one)
+    check_ints(amount_specified)
     if not -(2**255) <= amount_specified < 2**255:
-        raise SimulationError("amount_specified does not fit int256", amount_specified=amount_specified)
+        raise SimulationError("argument does not fit its Solidity type", amount_specified=amount_specified)
     if sqrt_price_limit_x96 is not None:
         check_unsigned(sqrt_price_limit_x96, MASK_160)
     limit_x96 = _checked_limit(pool, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)

@@ -256,3 +256,22 @@ def test_altered_amounts_are_a_foreign_swap() -> None:
         ):
             assert recover_call(pool, forged) is None
             assert classify_divergence(pool, forged) is DivergenceClass.MISSED_OR_FOREIGN_SWAP
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "crosses"),
+    [(0, -130, True), (0, 190, True), (180, 170, True), (180, 190, False), (0, -120, False), (0, 180, True)],
+)
+def test_other_liquidity_and_no_tick_on_the_way_is_missed_liquidity_whatever_the_amounts(
+    start: int, end: int, *, crosses: bool
+) -> None:
+    """Ticks at -120 and 180 are initialised. Who stands at a tick is above it: it is crossed by falling from it."""
+    pool = small_pool()
+    if start:
+        pool.swap(start < 0, 10**30, get_sqrt_ratio_at_tick(start))
+    end_x96 = get_sqrt_ratio_at_tick(end) + 1
+    event = event_of(pool, RecoveredCall(end < start, 10**30, end_x96))
+    assert (pool.tick, event.tick) == (start, end)
+    forged = replace(event, liquidity=event.liquidity + 7, amount0=event.amount0 * 2)
+    found = DivergenceClass.MISSED_OR_FOREIGN_SWAP if crosses else DivergenceClass.MISSED_LIQUIDITY
+    assert classify_divergence(pool, forged) is found

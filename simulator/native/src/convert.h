@@ -11,6 +11,7 @@
 #error "limbs are copied as little-endian bytes"
 #endif
 
+bool read_bool(PyObject *value, bool *r);
 /* Read an int of at most `bits` bits. Raises SimulationError for one that does not fit, TypeError for another type. */
 bool read_unsigned(PyObject *value, u64 *limbs, int count, int bits);
 bool read_signed(PyObject *value, u64 *limbs, int count, int bits);

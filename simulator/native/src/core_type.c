@@ -81,8 +81,8 @@ static bool swap_with(PyObject *self, PyObject *const *args, Py_ssize_t count, S
         PyErr_SetString(PyExc_TypeError, "zero_for_one, amount_specified and sqrt_price_limit_x96 are wanted");
         return false;
     }
-    int zero_for_one = PyObject_IsTrue(args[0]);
-    if (zero_for_one < 0 || !core_is_free(core) || !read_signed(args[1], amount.w, 4, 256)) return false;
+    bool zero_for_one;
+    if (!read_bool(args[0], &zero_for_one) || !core_is_free(core) || !read_signed(args[1], amount.w, 4, 256)) return false;
     if (args[2] != Py_None && !read_price(args[2], &limit)) return false;
     scratch_init(&scratch);
     Status status = verb(&core->pool, outcome, &scratch, zero_for_one, &amount, args[2] == Py_None ? NULL : &limit);

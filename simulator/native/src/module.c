@@ -32,8 +32,8 @@ static bool pack_event(Event *event, PyObject *item) {
         case 1: event->kind = CLOCK; return true;
         case 2: event->kind = MARK; return true;
         case 4: {
-            int zero_for_one = PyObject_IsTrue(PyTuple_GET_ITEM(item, 1));
-            if (zero_for_one < 0) return false;
+            bool zero_for_one;
+            if (!read_bool(PyTuple_GET_ITEM(item, 1), &zero_for_one)) return false;
             event->kind = SWAP;
             event->zero_for_one = (uint8_t)zero_for_one;
             return pack_swap(event, PyTuple_GET_ITEM(item, 2), PyTuple_GET_ITEM(item, 3));
