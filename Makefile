@@ -53,7 +53,7 @@ bench: setup-dev ## measure the engines beside their peers and update the README
 	$(RUN)/python -m benchmarks $(or $(ARGS),--write)
 
 fuzz: setup-dev ## a long differential fuzz of the engine against the contract's bytecode
-	$(RUN)/pytest -n auto tests/fuzz --fuzz-operations 200000
+	$(RUN)/pytest -n auto --hypothesis-profile drawn tests/fuzz --fuzz-operations 200000
 
 mutants: setup-dev ## plant small bugs in the scoring core, one at a time; its tests must notice each
 	$(RUN)/pytest -n 2 tests/mutation

@@ -1,4 +1,4 @@
-"""Options of the differential fuzzers, and the engine that every test runs on."""
+"""Options of the differential fuzzers, what hypothesis draws, and the engine that every test runs on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 DEFAULT_OPERATIONS = 24_000
 DEFAULT_SEED = 20210505
@@ -28,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the seed: as given, else the usual one, else (a longer run than usual) a fresh one for all workers."""
+    settle_hypothesis()
     if hasattr(config, "workerinput"):
         config.option.fuzz_seed = config.workerinput["fuzz_seed"]
     elif config.option.fuzz_seed is None:
@@ -35,6 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.fuzz_seed = DEFAULT_SEED if usual else secrets.randbits(32)
     if config.option.engine == "native":
         use_native_pools()
+
+
+def settle_hypothesis() -> None:
+    """Let nobody's clock judge, and draw the same examples in every run: `--hypothesis-profile drawn` draws others."""
+    drawn = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("drawn", drawn)
+    settings.register_profile("steady", drawn, derandomize=True)
+    settings.load_profile("steady")
 
 
 def use_native_pools() -> None:

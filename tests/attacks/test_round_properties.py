@@ -99,7 +99,7 @@ def until(checkpoint: int, first: Strategy, then: Strategy) -> Strategy:
     return lambda ask, me: first(ask, me) if ask.index < checkpoint else then(ask, me)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(market=markets, arena=arenas, honest=planners, silence=silences, checkpoint=st.integers(1, 3))
 def test_abstaining_later_is_worth_exactly_the_frozen_portfolio(
     market: Market, arena: Arena, honest: Planner, silence: Answer, checkpoint: int
@@ -118,7 +118,7 @@ def test_abstaining_later_is_worth_exactly_the_frozen_portfolio(
     assert silent.can_win == (frozen.can_win and not is_fault)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(market=markets, arena=arenas, silence=silences)
 def test_abstaining_from_the_first_ask_on_never_wins(market: Market, arena: Arena, silence: Answer) -> None:
     contest = replace(arena, script=market).play({HONEST: keep, ATTACKER: lambda _ask, _me: silence})
@@ -127,7 +127,7 @@ def test_abstaining_from_the_first_ask_on_never_wins(market: Market, arena: Aren
     assert contest.winner() == HONEST
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(market=markets, arena=arenas, honest=planners, others=st.lists(anything, max_size=3))
 def test_nobodys_score_depends_on_anothers_answers(
     market: Market, arena: Arena, honest: Planner, others: list[Strategy]
@@ -139,7 +139,7 @@ def test_nobodys_score_depends_on_anothers_answers(
     assert together.result.benchmark == alone.result.benchmark
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(market=markets, arena=arenas, honest=planners, target=st.sampled_from(Target), quote=st.sampled_from(QuoteToken))
 def test_two_miners_that_answer_alike_score_alike_and_keeping_scores_nothing(
     market: Market, arena: Arena, honest: Planner, target: Target, quote: QuoteToken

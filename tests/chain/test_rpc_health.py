@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import patient
 
 from simulator.chain.health import (
     MAX_LAG_BLOCKS,
@@ -40,7 +39,6 @@ def after(history: list[tuple[Sight, float]], start: Health | None = None) -> tu
     return health, now
 
 
-@patient
 @given(HISTORIES)
 def test_any_history_leaves_a_health_within_its_bounds(history: list[tuple[Sight, float]]) -> None:
     health, now = after(history)
@@ -50,7 +48,6 @@ def test_any_history_leaves_a_health_within_its_bounds(history: list[tuple[Sight
     assert health.may_be_asked(health.not_before)
 
 
-@patient
 @given(HISTORIES, st.lists(st.tuples(SIGHTS, st.floats(0, 5)), max_size=10))
 def test_time_that_an_endpoint_asked_for_is_kept_whatever_happens(
     before: list[tuple[Sight, float]], later: list[tuple[Sight, float]]
@@ -63,7 +60,6 @@ def test_time_that_an_endpoint_asked_for_is_kept_whatever_happens(
     assert health.not_before >= until
 
 
-@patient
 @given(HISTORIES)
 def test_rate_limit_is_never_held_against_an_endpoint(history: list[tuple[Sight, float]]) -> None:
     health, now = after(history)
@@ -72,7 +68,6 @@ def test_rate_limit_is_never_held_against_an_endpoint(history: list[tuple[Sight,
     assert limited.not_before > now
 
 
-@patient
 @given(HISTORIES, st.lists(SIGHTS, max_size=20))
 def test_wrong_chain_is_left_only_by_showing_the_right_one(
     history: list[tuple[Sight, float]], later: list[Sight]
@@ -85,7 +80,6 @@ def test_wrong_chain_is_left_only_by_showing_the_right_one(
     assert advance(health, ChainSeen(is_ours=True), now).state is State.ALIVE
 
 
-@patient
 @given(HISTORIES)
 def test_endpoint_that_was_away_must_prove_its_chain_again(history: list[tuple[Sight, float]]) -> None:
     health, now = after([*history, (ChainSeen(is_ours=True), 0.0), *[(Failed(), 0.0)] * STRIKES])
@@ -95,7 +89,6 @@ def test_endpoint_that_was_away_must_prove_its_chain_again(history: list[tuple[S
     assert back.paused_until == now
 
 
-@patient
 @given(st.integers(1, 100))
 def test_pauses_grow_and_end(failures: int) -> None:
     pauses = []

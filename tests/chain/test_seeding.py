@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import SimulationError
@@ -51,7 +51,6 @@ def change(tick_lower: int, tick_upper: int, liquidity_delta: int) -> LiquidityE
     return LiquidityEvent(0, tick_lower, tick_upper, liquidity_delta, None, None)
 
 
-@settings(deadline=None)  # the first case loads a record
 @given(positions=POSITIONS, data=st.data())
 def test_positions_have_the_ticks_and_survive_every_burn(
     positions: dict[tuple[int, int], int], data: st.DataObject

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import patient
 
 from simulator.base_fork import Divergence
 from simulator.chain.abi import BURN, FLASH, MINT, SET_FEE_PROTOCOL, SWAP, keccak256, read_log, signed, topic, words
@@ -132,7 +131,6 @@ def test_bloom_decides_whether_logs_are_believed_and_expected() -> None:
     )
 
 
-@patient
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_bloom_never_denies_what_it_holds(items: list[bytes]) -> None:
     bloom = bloom_of(*items)
@@ -163,7 +161,6 @@ def chain_of(length: int, salt: str = "0") -> list[Header]:
     return [Header(n, f"0x{salt}{n:063x}", f"0x{salt}{n - 1:063x}", n, 0) for n in range(length)]
 
 
-@patient
 @given(st.integers(1, 20), st.integers(1, 30), st.data())
 def test_trail_keeps_the_last_blocks_unbroken_and_rewinds_to_any(kept: int, length: int, data: st.DataObject) -> None:
     headers = chain_of(length)
@@ -189,7 +186,6 @@ def test_trail_takes_only_the_child_of_its_newest_block() -> None:
         trail.rewind(others[1])
 
 
-@patient
 @given(st.integers(-(2**23), 2**23 - 1))
 def test_words_and_signed_numbers_are_each_others_inverse(value: int) -> None:
     assert signed(int.from_bytes(words(value), "big"), 24) == value

@@ -8,7 +8,6 @@ import pytest
 from eth_utils import address as eth_utils_address
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import patient
 from support.rows import OPENING, PAIR, RECORDED, SETTINGS, VAULT
 
 from db.job import SETTINGS as NAMES
@@ -159,7 +158,6 @@ def test_a_recorded_job_may_have_no_vault_at_all() -> None:
     assert job.sn_liquidity_manager_address == "0x" + "0" * 40
 
 
-@patient
 @given(st.binary(min_size=20, max_size=20), st.data())
 def test_addresses_agree_with_eth_utils(raw: bytes, data: st.DataObject) -> None:
     right = eth_utils_address.to_checksum_address(raw)
@@ -172,7 +170,6 @@ def test_addresses_agree_with_eth_utils(raw: bytes, data: st.DataObject) -> None
         assert validate_job(mapping).pair_address == right
 
 
-@patient
 @given(st.decimals(min_value=0, max_value=999_999_999, places=6))
 def test_weights_are_exact_and_normal(weight: Decimal) -> None:
     job = validate_job({**SETTINGS, "weight": f"{weight:f}"})
@@ -197,13 +194,11 @@ openings = st.builds(
 )
 
 
-@patient
 @given(openings)
 def test_an_opening_comes_back_from_json(opening: Opening) -> None:
     assert parse_opening(json.dumps(opening_to_mapping(opening))) == opening
 
 
-@patient
 @given(openings, amounts.filter(bool), st.booleans())
 def test_a_job_comes_back_from_its_mapping(opening: Opening, gas_price_wei: int, is_active: bool) -> None:  # noqa: FBT001  # drawn
     job = validate_job(
@@ -219,7 +214,6 @@ def test_a_job_comes_back_from_its_mapping(opening: Opening, gas_price_wei: int,
     assert validate_job(json.loads(json.dumps(settings_of(job)))) == job
 
 
-@patient
 @given(
     st.dictionaries(
         st.sampled_from(NAMES),

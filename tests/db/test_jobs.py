@@ -188,7 +188,7 @@ async def test_one_holder_at_a_time(database_url: str) -> None:
 
 
 @given(st.integers(0, MAX_UINT256), st.integers(1, MAX_UINT256))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_256_bit_setting_comes_back(store: Store, num: int, den: int) -> None:
     if await store.get_job("weth-usdc") is None:
         await store.add_job(make_job())

@@ -61,7 +61,7 @@ def is_within_half(used: Used) -> bool:
     return used.turnover_ppm <= 500 and used.loss_ppm <= 250
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROUNDS)
 def test_a_round_that_opened_never_meets_the_end_of_the_days_budget(rounds: list[tuple[int, list[Wanted]]]) -> None:
     for used, verdict in played(rounds, is_gated=True):
@@ -69,7 +69,7 @@ def test_a_round_that_opened_never_meets_the_end_of_the_days_budget(rounds: list
         assert verdict == Allowed() or verdict.is_plans
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROUNDS)
 def test_a_plan_is_at_fault_for_its_own_rounds_half_alone(rounds: list[tuple[int, list[Wanted]]]) -> None:
     """Whatever the others did, and whether or not anybody asked before its round opened."""

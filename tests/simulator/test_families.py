@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import patient
 from support.worlds import START_BLOCK, START_TIME, Chain, make_opening, make_slipstream_snapshot, make_snapshot
 
 from protocol.errors import SimulationError
@@ -278,7 +277,6 @@ def test_fee_above_any_that_slipstream_takes_is_a_divergence() -> None:
     assert raised.value.kind == "fee_change"
 
 
-@patient
 @given(
     fee_pips=st.integers(0, 100_000),
     believed_pips=st.integers(0, 100_000),

@@ -93,7 +93,7 @@ def additions(draw: st.DrawFn) -> Decide:
 swap_lists = st.lists(st.tuples(st.booleans(), st.integers(1, 40 * UNIT)), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     answers=st.dictionaries(st.tuples(st.sampled_from([A, B]), st.integers(0, 2)), st.one_of(wishes(), additions())),
     swaps=swap_lists,

@@ -110,7 +110,7 @@ async def test_the_pool_is_back_in_its_first_state_at_the_seam(short: Record) ->
     assert content(market.snapshot()) == content(short.opening)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rounds=st.lists(st.tuples(st.integers(1, 58), st.integers(0, 70)), min_size=1, max_size=12))
 async def test_no_opened_round_ever_contains_the_seam(short: Record, rounds: list[tuple[int, int]]) -> None:
     market = RecordedMarket(short)

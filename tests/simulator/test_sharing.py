@@ -113,7 +113,7 @@ def terms_of(opening: RoundOpening) -> Terms:
     return Terms(opening.numeraire((UNIT, UNIT)), GAS, opening.schedule)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_sharing_changes_no_ledger(seed: int) -> None:
     """Positions beside the price on markets that now and then stop at exactly their ticks."""

@@ -40,7 +40,7 @@ def swapped(pool: Pool, amount: int, *, zero_for_one: bool) -> SwapEvent:
     is_exact_out=st.booleans(),
     price=st.sampled_from([-300_000, -6000, 0, 6000, 300_000]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_true_swap_is_refused_whatever_the_unknown_ticks_hold(
     more: dict[int, int],
     unknown: set[int],

@@ -141,7 +141,7 @@ async def _turns(
     return {task for task in tasks if task.done()}, {task for task in tasks if not task.done()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(markets_plans, waiter_plans, st.integers(0, 2**32))
 def test_the_chain_never_passes_a_waiter_never_stops_for_good_and_reaches_the_slowest(
     markets: list[MarketPlan], waiters: list[WaiterPlan], seed: int
@@ -152,7 +152,7 @@ def test_the_chain_never_passes_a_waiter_never_stops_for_good_and_reaches_the_sl
     assert world.broken == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(markets_plans, waiter_plans, st.integers(0, 2**32))
 def test_a_market_that_stops_reporting_holds_up_the_chain_and_no_market(
     markets: list[MarketPlan], waiters: list[WaiterPlan], seed: int

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
-from support.patience import patient
 
 from db.records import MinerScore, Participation, ScoreEntry
 from protocol.units import Hotkey, JobId, RoundId, Uid
@@ -51,7 +50,6 @@ def test_rounds_needed(signal_to_noise: float, expected: int | None) -> None:
     assert rounds_needed(signal_to_noise) == expected
 
 
-@patient
 @given(st.lists(st.floats(-1e30, 1e30), min_size=2, max_size=50))
 def test_probabilities_mirror(values: list[float]) -> None:
     plus, minus = describe(np.array(values)), describe(-np.array(values))

@@ -7,7 +7,6 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import patient
 
 from db.records import Participation, Reputation, RoundType
 from protocol.units import Hotkey, JobId
@@ -38,7 +37,6 @@ def test_worked_numbers() -> None:
     assert Reputation().combined_e18 == 0
 
 
-@patient
 @given(rounds)
 def test_every_step_equals_exact_arithmetic_truncated(played: list[tuple[int, RoundType]]) -> None:
     evaluation = live = 0
@@ -53,7 +51,6 @@ def test_every_step_equals_exact_arithmetic_truncated(played: list[tuple[int, Ro
         assert reputation.combined_e18 == truncated(Fraction(6, 10) * evaluation + Fraction(4, 10) * live)
 
 
-@patient
 @given(rounds)
 def test_truncation_stays_within_one_unit_a_step_of_the_exact_average(played: list[tuple[int, RoundType]]) -> None:
     exact = Fraction(0)
@@ -64,7 +61,6 @@ def test_truncation_stays_within_one_unit_a_step_of_the_exact_average(played: li
     assert abs(run(played).evaluation_e18 - exact) < 10
 
 
-@patient
 @given(rounds)
 def test_negated_scores_give_the_negated_reputation(played: list[tuple[int, RoundType]]) -> None:
     plus, minus = run(played), run([(-score, kind) for score, kind in played])
@@ -72,7 +68,6 @@ def test_negated_scores_give_the_negated_reputation(played: list[tuple[int, Roun
     assert minus.combined_e18 == -plus.combined_e18
 
 
-@patient
 @given(scores, scores, scores, st.sampled_from(["evaluation", "live"]))
 def test_a_better_score_never_hurts(old: int, low: int, high: int, round_type: RoundType) -> None:
     low, high = sorted((low, high))
@@ -80,7 +75,6 @@ def test_a_better_score_never_hurts(old: int, low: int, high: int, round_type: R
     assert advance(reputation, low, round_type).combined_e18 <= advance(reputation, high, round_type).combined_e18
 
 
-@patient
 @given(st.lists(scores, min_size=1, max_size=30), st.sampled_from(["evaluation", "live"]))
 def test_an_average_stays_within_its_scores(played: list[int], round_type: RoundType) -> None:
     reputation = run([(score, round_type) for score in played])
@@ -88,7 +82,6 @@ def test_an_average_stays_within_its_scores(played: list[int], round_type: Round
     assert min(0, *played) <= value <= max(0, *played)
 
 
-@patient
 @given(st.integers(-(2**200), 2**200), st.integers(1, 3000))
 def test_keeping_forever_forgets_everything(start: int, count: int) -> None:
     reputation = Reputation(start, start)
@@ -140,7 +133,6 @@ candidates_strategy = st.lists(
 )
 
 
-@patient
 @given(candidates_strategy, st.randoms(use_true_random=False))
 def test_nobody_beats_the_winner_and_order_does_not_matter(candidates: list[Candidate], random: object) -> None:
     winner = pick_winner(candidates)
@@ -200,7 +192,6 @@ def test_live_needs_all_three() -> None:
     assert not eligible(won=False)
 
 
-@patient
 @given(st.lists(st.tuples(st.integers(-3, 12), st.integers(0, 5), st.integers(0, 5)), unique_by=lambda r: r[0]))
 def test_participation_counts_days_and_nothing_else(raw: list[tuple[int, int, int]]) -> None:
     rows = days(*((ago, min(scored, conclusive), conclusive) for ago, scored, conclusive in raw))

@@ -6,7 +6,6 @@ from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import patient
 
 from db.records import MinerScore, Participation
 from protocol.units import BlockNumber, Hotkey, JobId, RoundId, Uid
@@ -67,7 +66,6 @@ job_lists = st.lists(
 )
 
 
-@patient
 @given(job_lists)
 def test_weights_are_shares(jobs: list[JobStandings]) -> None:
     weights = compute_weights(jobs)
@@ -77,7 +75,6 @@ def test_weights_are_shares(jobs: list[JobStandings]) -> None:
     assert set(weights) == positive
 
 
-@patient
 @given(job_lists, st.integers(1, 10**9))
 def test_only_proportions_count(jobs: list[JobStandings], factor: int) -> None:
     scaled = [JobStandings(Fraction(j.weight) * factor, j.standings) for j in jobs]
@@ -94,13 +91,11 @@ def test_only_proportions_count(jobs: list[JobStandings], factor: int) -> None:
     assert compute_weights(grown) == compute_weights(jobs)
 
 
-@patient
 @given(job_lists, job_lists)
 def test_the_order_of_jobs_does_not_matter(first: list[JobStandings], second: list[JobStandings]) -> None:
     assert compute_weights(first + second) == compute_weights(second + first)
 
 
-@patient
 @given(miners, st.integers(1, 10**40))
 def test_splitting_a_reputation_over_hotkeys_gains_nothing(found: list[Standing], combined: int) -> None:
     whole = compute_weights([job(1, *found, standing("x", combined))])
@@ -109,7 +104,6 @@ def test_splitting_a_reputation_over_hotkeys_gains_nothing(found: list[Standing]
     assert whole[identity("x")] == split.get(identity("x"), 0) + split[identity("y")]
 
 
-@patient
 @given(miners, st.integers(1, 100), st.integers(1, 100))
 def test_missing_rounds_never_pays(found: list[Standing], scored: int, missed: int) -> None:
     always = compute_weights([job(1, *found, standing("x", 7, scored + missed, scored + missed))])

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyrevm import EVM
 
@@ -58,7 +58,6 @@ def engine(function: Callable[..., int], *arguments: int) -> list[int] | None:
         return None
 
 
-@settings(deadline=None)
 @given(UINT256, UINT256, UINT256)
 @example(2**256 - 1, 2**256 - 1, 2**256 - 1)
 @example(2**256 - 1, 2**256 - 1, 2**256 - 2)
@@ -71,7 +70,6 @@ def test_products_divided(a: int, b: int, denominator: int) -> None:
     assert contract(f"mul_div_rounding_up{types}", *arguments) == engine(mul_div_rounding_up, *arguments)
 
 
-@settings(deadline=None)
 @given(st.integers(MIN_TICK - 5, MAX_TICK + 5) | st.integers(-(2**255), 2**255 - 1))
 @example(MIN_TICK)
 @example(MAX_TICK)
@@ -86,7 +84,6 @@ def test_each_bit_of_a_tick(bit: int) -> None:
         assert contract("get_sqrt_ratio_at_tick(int256)", tick) == engine(get_sqrt_ratio_at_tick, tick)
 
 
-@settings(deadline=None)
 @given(PRICE, TICKS, UINT128)
 def test_tokens_in_liquidity(price: int, ticks: list[int], liquidity: int) -> None:
     lower, upper = map(get_sqrt_ratio_at_tick, ticks)
@@ -94,7 +91,6 @@ def test_tokens_in_liquidity(price: int, ticks: list[int], liquidity: int) -> No
     assert answer == list(amounts_for_liquidity(price, Range(*ticks), liquidity))
 
 
-@settings(deadline=None)
 @given(PRICE, TICKS, UINT256, UINT256)
 def test_liquidity_for_tokens(price: int, ticks: list[int], amount0: int, amount1: int) -> None:
     arguments = (price, *map(get_sqrt_ratio_at_tick, ticks), amount0, amount1)
@@ -102,7 +98,6 @@ def test_liquidity_for_tokens(price: int, ticks: list[int], amount0: int, amount
     assert answer == engine(get_liquidity_for_amounts, *arguments)
 
 
-@settings(deadline=None)
 @given(st.integers(-(2**55), 2**55 - 1), st.integers(MIN_TICK, MAX_TICK), st.integers(1, 7200), st.integers(0, 7199))
 def test_means_are_rounded_down(before: int, tick: int, seconds: int, more: int) -> None:
     now = before + tick * seconds + (more % seconds)
@@ -110,7 +105,6 @@ def test_means_are_rounded_down(before: int, tick: int, seconds: int, more: int)
     assert (mean - 2**256 if mean >> 255 else mean) == (now - before) // seconds
 
 
-@settings(deadline=None)
 @given(PRICE, UINT128, UINT128)
 def test_worth(price: int, amount0: int, amount1: int) -> None:
     [answer] = contract("worth(uint256,uint256,uint256)", price, amount0, amount1) or []

@@ -196,7 +196,6 @@ def test_no_sequence_takes_more_than_the_budgets() -> None:
         settings=settings(
             max_examples=35,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             phases=(Phase.generate,),  # a shorter example of a theft would take minutes to find
             suppress_health_check=list(HealthCheck),

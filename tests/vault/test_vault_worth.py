@@ -39,7 +39,7 @@ def wide(home: int) -> VaultWorld:
     return world
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @pytest.mark.parametrize("home", HOMES)
 @given(
     lower=st.integers(1, 60),
