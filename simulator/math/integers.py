@@ -18,7 +18,7 @@ def check_ints(*values: int) -> None:
 
 
 def check_bool(value: bool) -> None:  # noqa: FBT001 it is what is checked
-    """Raise TypeError unless it is a plain bool: a number that is neither 0 nor 1 would be true and equal to neither."""
+    """Raise TypeError unless it is a plain bool: a 2 would be true and not equal to True."""
     if type(value) is not bool:
         raise TypeError(f"a bool is wanted, not {type(value).__name__}")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from protocol.units import MAX_TICK, MAX_UINT128, MIN_TICK
-from simulator.math.integers import MASK_160, MASK_256, MASK_32, check_ints, to_int128, wrap_int56
+from simulator.math.integers import MASK_32, MASK_160, MASK_256, check_ints, to_int128, wrap_int56
 from simulator.math.liquidity_math import add_delta
 from simulator.math.revert import PoolRevert
 

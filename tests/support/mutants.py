@@ -45,6 +45,7 @@ class MutantError(Exception):
 
 def read_catalogue(text: str, where: str) -> list[Mutant]:
     """Read a catalogue: the file and its tests, then one paragraph a bug: name, "- " right lines, "+ " wrong lines.
+    Tests are files, or single tests of a file that would take long.
 
     Raises MutantError on a paragraph of another shape.
     """
