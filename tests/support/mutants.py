@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("protocol", "simulator", "db", "validator", "executor", "miner", "tideline")
-SUPPORT = ("pyproject.toml", "tests/support")
+SUPPORT = ("pyproject.toml", "tests/support", "tests/data")
 SERVER = Path(__file__).with_name("mutant_server.py")
 _TESTS_FAILED = 1  # pytest's exit code; anything else means that the tests were not run
 
