@@ -33,6 +33,9 @@ _GETTERS = (
     "drift_tick()",
     "drift_appointment()",
     "appointments()",
+    "TICK_SPACING()",
+    "announced_hash()",
+    "announced_at()",
 )
 CODE_HASH = "3be5add874f78897694693b2f98562ab89bd1ff7cf639a7da77fbdd3a20479d0"  # of what is compiled: a test compares
 _MILLIONTH_X18 = 10**12
@@ -44,7 +47,8 @@ class VaultFacts:
 
     `daily_loss_x18` is what the vault counts as lost in the last day, in units of 1e-18 of its worth. `drift` is how
     many ticks its pool's long mean had come at the last plan, and `drift_tick` where it was then; None where the next
-    plan begins anew, as after an appointment.
+    plan begins anew, as after an appointment. `announced_hash` is that of looser limits that wait since `announced_at`
+    to be set; 0 where none do.
     """
 
     address: str
@@ -62,6 +66,9 @@ class VaultFacts:
     limits: VaultLimits
     drift: int
     drift_tick: int | None
+    tick_spacing: int
+    announced_hash: int
+    announced_at: int
 
     def cooldown_left_s(self, timestamp: int) -> int:
         """Return the seconds until the keeper may carry out a plan again."""
@@ -142,6 +149,9 @@ def _facts(vault: str, answers: list[list[int]]) -> VaultFacts:
         limits=VaultLimits(*answers[11]),  # none of them is negative: the contract's bounds see to that
         drift=answers[12][0],
         drift_tick=signed(answers[13][0], 24) if answers[14] == answers[15] else None,
+        tick_spacing=signed(answers[16][0], 24),
+        announced_hash=answers[17][0],
+        announced_at=answers[18][0],
     )
 
 

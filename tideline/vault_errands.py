@@ -10,7 +10,7 @@ import click
 
 from db.store import Store
 from db.transaction import Call, Transaction
-from executor.chain import Reverted, TransactionChain
+from executor.chain import Reverted, Simulated, TransactionChain
 from executor.errands import Errand
 from executor.fees import FeePolicy, Fees, suggest
 from executor.guards import Refused
@@ -57,10 +57,10 @@ class Price:
 
 
 async def describe(endpoints: Endpoints, facts: VaultFacts, settings: ChainSettings) -> MarketInfo:
-    """Return a vault's market; where pool or tokens do not answer, their addresses and raw units must do."""
+    """Return a vault's market; where pool or tokens do not answer, or nonsense, addresses and raw units must do."""
     try:
         return await read_info(endpoints, facts.pool, settings)
-    except (ConfigError, rpc.Refused, rpc.BadAnswer):
+    except (ConfigError, ChainError):  # for display alone
         token0, token1 = Token(facts.token0, "token0", 0), Token(facts.token1, "token1", 0)
         return MarketInfo(endpoints.chain_id, facts.pool, token0, token1, 0, 1, settings.block_time_s)
 
@@ -97,12 +97,17 @@ def _foreseen(info: MarketInfo, before: tuple[int, int], found: Rehearsed) -> li
     return [*lines, f"the vault then has {len(standing.positions)} positions and, idle, {idle}"]
 
 
+async def attempt(chain: TransactionChain, errand: Errand, sender: str, chain_id: int) -> Simulated | Reverted:
+    """Carry an errand out on a node and nowhere else."""
+    return await chain.simulate(Call(errand.name, chain_id, sender, errand.step.to, "0x" + errand.step.data.hex(), 0))
+
+
 async def price(chain: TransactionChain, errand: Errand, sender: str, chain_id: int, policy: FeePolicy) -> Price:
     """Return what an errand costs. Raises ConfigError where it would be undone, or gas is too dear."""
     data = "0x" + errand.step.data.hex()
     gas = errand.gas_guess
     if gas is None:
-        found = await chain.simulate(Call(errand.name, chain_id, sender, errand.step.to, data, 0))
+        found = await attempt(chain, errand, sender, chain_id)
         if isinstance(found, Reverted):
             raise ConfigError(f"the chain would undo it: {found.reason}")
         gas = found.gas

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from executor.limit_errands import LOOSENING_DELAY_S
 from executor.reading import VaultReading
 from executor.vault_facts import VaultFacts
 from simulator.chain.blocks import Header
 from simulator.market import MarketInfo, Token
+from simulator.portfolio import Range
 
 _NOBODY = "0x" + "00" * 20
 _PPM_X18 = 10**12
@@ -18,7 +21,8 @@ _PPM_X18 = 10**12
 @dataclass(frozen=True, slots=True)
 class VaultReport:
     """A vault at a block. `nav` is its worth in token1 at the short and the long mean, without fees owed; None where
-    the pool does not remember so far.
+    the pool does not remember so far. `left_owed` is what the pool owes in ranges that are listed and empty, as after
+    the withdrawal of one token.
     """
 
     header: Header
@@ -27,6 +31,7 @@ class VaultReport:
     reading: VaultReading
     nav: tuple[int, int] | None
     has_our_code: bool
+    left_owed: Mapping[Range, tuple[int, int]]
 
     @property
     def has_keeper(self) -> bool:
@@ -90,12 +95,14 @@ def report_json(report: VaultReport) -> dict[str, Any]:
         **portfolio.to_json(),
         "fees0": str(portfolio.fees[0]),
         "fees1": str(portfolio.fees[1]),
+        "left_owed": [[r.tick_lower, r.tick_upper, str(a), str(b)] for r, (a, b) in report.left_owed.items()],
         "gifts": [[r.tick_lower, r.tick_upper, str(liquidity)] for r, liquidity in report.reading.gifts],
         "daily_loss_x18": str(facts.daily_loss_x18),
         "loss_left_x18": str(facts.loss_left_x18),
         "drift": report.drift,
         "drift_left": report.drift_left,
         "limits": asdict(facts.limits),
+        "limits_settable_from": facts.announced_at + LOOSENING_DELAY_S if facts.announced_hash else None,
     }
 
 
@@ -126,6 +133,13 @@ def report_text(report: VaultReport) -> str:
             )
             for h in portfolio.holdings
         ),
+        *(
+            (
+                f"{r.tick_lower}..{r.tick_upper}",
+                f"emptied; the pool still owes {tokens_text(info, *owed)}: see withdraw",
+            )
+            for r, owed in report.left_owed.items()
+        ),
         ("fees owed", tokens_text(info, *portfolio.fees)),
         ("worth", _worth(report)),
         ("lost today", f"{_ppm(facts.daily_loss_x18)} ppm"),
@@ -135,6 +149,9 @@ def report_text(report: VaultReport) -> str:
             f"{report.drift_left} ticks from where the last plan found the mean price; now {_or_unknown(report.drift)}",
         ),
     ]
+    if facts.announced_hash:
+        when = time_text(facts.announced_at + LOOSENING_DELAY_S)
+        rows.append(("announced", f"other limits, which the owner can set from {when} on: see tideline vault limits"))
     if report.reading.gifts:
         rows.append(
             ("gifts", f"others added liquidity to {len(report.reading.gifts)} of these ranges: it is yours once closed")
@@ -155,6 +172,11 @@ def tokens_text(info: MarketInfo, amount0: int, amount1: int) -> str:
     return f"{token_text(amount0, info.token0)} and {token_text(amount1, info.token1)}"
 
 
+def time_text(seconds: int) -> str:
+    """Return a time of the chain; whatever a strange contract calls one."""
+    return f"{datetime.fromtimestamp(min(seconds, 2**37), UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _proposed(facts: VaultFacts) -> str:
     return "" if facts.proposed_owner == _NOBODY else f" ({facts.proposed_owner} may take over)"
 
@@ -163,8 +185,7 @@ def _keeper(report: VaultReport) -> str:
     facts = report.facts
     if facts.keeper == _NOBODY:
         return "nobody"
-    until = datetime.fromtimestamp(min(facts.keeper_until, 2**37), UTC)
-    return f"{facts.keeper} until {until:%Y-%m-%d %H:%M} UTC" + ("" if report.has_keeper else ": over")
+    return f"{facts.keeper} until {time_text(facts.keeper_until)}" + ("" if report.has_keeper else ": over")
 
 
 def _worth(report: VaultReport) -> str:

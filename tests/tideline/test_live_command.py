@@ -88,3 +88,9 @@ async def test_what_a_jobs_vault_is_is_found_out_on_its_chain(tmp_path: Path) ->
         ):
             with pytest.raises(ConfigError, match=says):
                 await vault_source(rpc, replace(job, **changes), MANAGER)
+        code = await world.here.made.chain.ask("eth_getCode", world.here.made.vault, "latest")
+        other = code.replace(b"too narrow".hex(), b"too harrow".hex())
+        await world.here.made.chain.ask("anvil_setCode", world.here.made.vault, other)
+        with pytest.raises(ConfigError, match="its code is not what is built here, so no executor serves it"):
+            await vault_source(rpc, job, MANAGER)
+        assert callable(await vault_source(rpc, replace(job, live_mode="paper"), MANAGER))

@@ -2,88 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.executor_desk import KEEPER_KEY, NARROW, WIDE, Office, office
+from support.executor_desk import Office, office
 from support.vault_anvil import GUARDIAN, KEEPER, OWNER, UNIT
-from support.vault_world import LOOSE, MADE_WITH_A_PHANTOM, Patch, opening, patched_vault
+from support.vault_shell import OWNER_KEY, Shell, exact, give_keys, invested, purse
+from support.vault_world import LOOSE, MADE_WITH_A_PHANTOM, Patch, patched_vault
 
 from executor.vault import limit_words
 from executor.vault_abi import LIMITS, deployment_arguments, rebalance_data
 from simulator.chain.abi import address_of, call_data, selector, words
 from simulator.chain.artifacts import FACTORY
-from tideline.cli import run
 from tideline.commands import vault as vault_command
 
-# Anvil's second and fourth account, which everybody knows.
-OWNER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
-GUARDIAN_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
 NOBODY = "0x" + "00" * 20
 STRANGER = "0x" + "ab" * 20
 
 
 @pytest.fixture
 async def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    for name, key in (("OWNER", OWNER_KEY), ("GUARDIAN", GUARDIAN_KEY), ("KEEPER", KEEPER_KEY)):
-        monkeypatch.setenv(name, key)
+    give_keys(monkeypatch)
     async with office(f"sqlite:///{tmp_path}/jobs.sqlite3") as made:
         yield made
-
-
-class Shell:
-    """The command line, in this process."""
-
-    def __init__(self, here: Office, capsys: pytest.CaptureFixture[str]) -> None:
-        self._here, self._capsys = here, capsys
-
-    async def __call__(self, *words: str, code: int = 0) -> str:
-        """Run a command and return what it says; where it must fail, its one line."""
-        self._capsys.readouterr()
-        arguments = ["vault", *words, "--rpc", self._here.made.chain.anvil.url]
-        found = await asyncio.to_thread(run, arguments)
-        said = self._capsys.readouterr()
-        assert found == code, said
-        if code == 2:
-            assert (said.out.count("nothing was sent"), said.err.count("\n")) == (0, 1), said
-        return said.err if code == 2 else said.out
-
-    async def live(self, *words: str, key: str = "OWNER", code: int = 0) -> str:
-        """Sign and send, on a node that mines what it is given."""
-        await self._here.made.chain.ask("evm_setAutomine", True)
-        said = await self(*words, "--key", f"env:{key}", "--live", "--confirmations", "1", code=code)
-        await self._here.made.chain.ask("evm_setAutomine", False)
-        return said
-
-    async def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(await self("status", self._here.made.vault, "--json"))
-        return found
 
 
 @pytest.fixture
 def shell(here: Office, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(here, capsys)
-
-
-async def invested(here: Office) -> None:
-    """Put the tokens into two ranges, and let them earn."""
-    made = here.made
-    opens = [opening(r.tick_lower, r.tick_upper, 300 * UNIT, 300 * UNIT) for r in (WIDE, NARROW)]
-    await made.cost(KEEPER, "0x" + rebalance_data(await made.plan(opens=opens)).hex())
-    await made.chain.swap(True, 300 * UNIT)
-    await made.chain.swap(False, 299 * UNIT)
-    await here.pass_time(30)
-
-
-async def purse(here: Office, account: str = OWNER) -> list[int]:
-    chain = here.made.chain
-    tokens = [address_of((await chain.call(chain.pool, f"{name}()"))[0]) for name in ("token0", "token1")]
-    return [(await chain.call(token, "balanceOf(address)", int(account, 16)))[0] for token in tokens]
 
 
 async def test_status_tells_what_the_chain_says(here: Office, shell: Shell) -> None:
@@ -147,11 +95,6 @@ async def test_what_a_withdrawal_says_beforehand_is_what_comes(here: Office, she
     assert min(gained) > 990 * UNIT and "withdraw: mined in block" in done and done.endswith("withdraw: done\n")
     found = await shell.status()
     assert (found["idle0"], found["idle1"], found["holdings"]) == ("0", "0", [])
-
-
-def exact(amount: int) -> str:
-    whole, rest = divmod(amount, UNIT)
-    return f"{whole:,}.{rest:018d}".rstrip("0").rstrip(".")
 
 
 async def test_fees_are_claimed_and_the_positions_stay(here: Office, shell: Shell) -> None:

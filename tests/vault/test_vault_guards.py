@@ -13,6 +13,7 @@ from support.vault_world import (
     KEEPER,
     LOOSE,
     OWNER,
+    SPACING,
     TIGHT,
     UNIT,
     Reverted,
@@ -21,6 +22,7 @@ from support.vault_world import (
     opening,
 )
 
+from executor.limit_errands import LOOSENING_DELAY_S, RULES, hard_bounds, loosened
 from executor.vault import VaultCall, VaultClose, VaultLimits, VaultOpen, VaultSwap, vault_code
 from executor.vault_abi import LIMITS
 from simulator.chain.abi import selector, words
@@ -161,18 +163,7 @@ def test_roles_are_three_accounts(world: VaultWorld) -> None:
             world.deploy_vault(LOOSE, vault_code().creation_code, owner, guardian)
 
 
-BOUNDS = {
-    "twap_short_s": (60, 600),
-    "twap_long_s": (600, 7200),
-    "max_deviation": (1, 300),
-    "min_width": (120, 20_000),
-    "max_distance": (0, 20_000),
-    "max_positions": (1, 50),
-    "cooldown_s": (60, 86400),
-    "max_loss_ppm": (0, 20_000),
-    "max_daily_loss_ppm": (0, 50_000),
-    "max_daily_drift": (100, 20_000),
-}
+BOUNDS = {name: hard_bounds(name, SPACING) for name in RULES}
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -197,8 +188,9 @@ def test_tighter_at_once_looser_after_two_days(world: VaultWorld) -> None:
     set_limits(world, replace(middle, max_positions=3))
     for name, (least, most) in BOUNDS.items():
         here = replace(middle, max_positions=3)
-        more_is_tighter = name in ("twap_short_s", "twap_long_s", "min_width", "cooldown_s")
+        more_is_tighter = RULES[name].more_is_tighter
         looser = replace(here, **{name: least if more_is_tighter else most})
+        assert loosened(here, looser) == (name,)
         with refuses("not announced"):
             set_limits(world, looser)
         tighter = replace(here, **{name: most if more_is_tighter else least})
@@ -207,7 +199,7 @@ def test_tighter_at_once_looser_after_two_days(world: VaultWorld) -> None:
             assert world.ask("limits()") == [*astuple(tighter)]
         with world.undone():
             set_limits(world, looser, "announce_limits")
-            world.pass_time(2 * 86400 - 1)
+            world.pass_time(LOOSENING_DELAY_S - 1)
             with refuses("too early"):
                 set_limits(world, looser)
             with refuses("not announced"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import click
 
 from executor import errands
 from executor.chain import TransactionChain
 from executor.errands import Errand
+from executor.limit_errands import require_bounds
 from executor.pool_trust import examine_pool, require_factory
 from executor.reading import VaultReader, VaultReading
 from executor.vault import VaultLimits
@@ -21,7 +23,6 @@ from simulator.chain.rpc import Refused
 from tideline.vault_access import (
     DEADLINE_S,
     READING,
-    Actor,
     Scene,
     access_options,
     actor_of,
@@ -32,18 +33,25 @@ from tideline.vault_access import (
     optional_address,
     play,
 )
-from tideline.vault_errands import describe, perform, purse
+from tideline.vault_commands import NOT_DONE, SectionedGroup, Wish, address_argument, errand_command
+from tideline.vault_errands import perform, purse
+from tideline.vault_limits import announce_limits_command, limit_options, limits_command, named, set_limits_command
+from tideline.vault_money import claim_command, owed_in_range, release_command, sweep_command, withdraw_command
 from tideline.vault_report import VaultReport, report_json, report_text, tokens_text
+from tideline.vault_roles import (
+    accept_ownership_command,
+    pause_command,
+    propose_owner_command,
+    revoke_keeper_command,
+    set_guardian_command,
+    set_keeper_command,
+    unpause_command,
+)
 
-F = TypeVar("F", bound=Callable[..., Any])
-_Plan = Callable[[Scene, VaultFacts, Actor], Awaitable[Sequence[Errand]]]
 
-_NOT_DONE = 1  # exit code: it was sent, and the chain did not do it
-
-
-@click.group()
+@click.group(cls=SectionedGroup)
 def vault() -> None:
-    """Deploy a vault, look at it, put tokens in, take everything out, and say who keeps it.
+    """Deploy a vault, look at it, put tokens in, take them out, say who keeps it and how far he may go.
 
     Every command that changes something first says in plain words what it will do, what that costs and what will be
     so then; only with --live it signs and sends. Owners whose account is a Safe take the call that a dry run with --as
@@ -55,45 +63,22 @@ def vault() -> None:
       tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json
       tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json --live
       tideline vault pause $VAULT --rpc $RPC --as $SAFE
+      tideline vault set-limits $VAULT --max-loss-ppm 2000 --rpc $RPC --as $SAFE
     """
 
 
-def _errand(name: str, short_help: str) -> Callable[[F], click.Command]:
-    """Make a command with a vault as its argument and everything that an errand needs."""
-
-    def make(function: F) -> click.Command:
-        decorated = click.argument("address", metavar="VAULT")(errand_options(click.pass_context(function)))
-        return vault.command(name, short_help=short_help)(decorated)
-
-    return make
-
-
-def _run(context: click.Context, options: dict[str, Any], plan: _Plan) -> None:
-    """Carry a plan of errands out on the vault, or say what it would be."""
-    actor, address = actor_of(options), address_of_option("VAULT", options["address"])
-
-    async def act(scene: Scene) -> bool:
-        facts = await read_facts(scene.endpoints, scene.header, address, deadline_s=DEADLINE_S)
-        info = await describe(scene.endpoints, facts, READING)
-        click.echo(f"vault    {address} on chain {scene.endpoints.chain_id}, block {scene.header.number}")
-        return await perform(scene, actor, await plan(scene, facts, actor), stage=(address, info))
-
-    context.exit(0 if play(options, act) else _NOT_DONE)
-
-
-@vault.command("status", short_help="What it holds, earned, may lose, and who may what.")
-@click.argument("address", metavar="VAULT")
+@click.command("status", short_help="What it holds, earned, may lose, and who may what.")
+@address_argument("vault")
 @access_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status_command(*, address: str, as_json: bool, **options: Any) -> None:
+def status_command(*, vault: str, as_json: bool, **options: Any) -> None:
     """Print a vault's positions, fees owed, worth at the means, budgets left, and its roles, all at one block.
 
     \b
     Example:
       tideline vault status $VAULT --rpc $RPC --json
     """
-    place = address_of_option("VAULT", address)
-    report = play(options, lambda scene: _report(scene, place))
+    report = play(options, lambda scene: _report(scene, vault))
     click.echo(json.dumps(report_json(report)) if as_json else report_text(report))
 
 
@@ -108,7 +93,9 @@ async def _report(scene: Scene, address: str) -> VaultReport:
         nav = short, long
     except Refused:
         pass  # the pool does not remember so far: the report says so
-    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info))
+    emptied = [position.range for position in reading.listing.positions if position.liquidity == 0]
+    owed = {at: await owed_in_range(scene, facts, at) for at in emptied}
+    return VaultReport(header, reader.info, facts, reading, nav, is_our_code(code, reader.info), owed)
 
 
 async def _look(scene: Scene, facts: VaultFacts) -> tuple[VaultReader, VaultReading]:
@@ -117,21 +104,12 @@ async def _look(scene: Scene, facts: VaultFacts) -> tuple[VaultReader, VaultRead
     return reader, await reader.read(scene.header, twap_s=facts.limits.twap_long_s)
 
 
-@vault.command("deploy", short_help="Make a vault.")
+@click.command("deploy", short_help="Make a vault.")
 @click.option("--pool", required=True, metavar="ADDRESS", help="The Uniswap V3 pool; it cannot be changed later.")
 @click.option("--owner", metavar="ADDRESS", help="Whose vault it is.  [default: the account that signs]")
 @click.option("--guardian", required=True, metavar="ADDRESS", help="Who may stop the keeper, and nothing else.")
 @factory_option
-@click.option("--min-width", type=int, help="Narrowest range in ticks.  [default: 20 or two spacings, the wider]")
-@click.option("--max-distance", type=int, default=VaultLimits().max_distance, show_default=True, help="In ticks.")
-@click.option("--max-positions", type=int, default=VaultLimits().max_positions, show_default=True)
-@click.option("--max-deviation", type=int, default=VaultLimits().max_deviation, show_default=True, help="In ticks.")
-@click.option("--twap-short-s", type=int, default=VaultLimits().twap_short_s, show_default=True)
-@click.option("--twap-long-s", type=int, default=VaultLimits().twap_long_s, show_default=True)
-@click.option("--cooldown-s", type=int, default=VaultLimits().cooldown_s, show_default=True, help="Rest between plans.")
-@click.option("--max-loss-ppm", type=int, default=VaultLimits().max_loss_ppm, show_default=True, help="Of a plan.")
-@click.option("--max-daily-loss-ppm", type=int, default=VaultLimits().max_daily_loss_ppm, show_default=True)
-@click.option("--max-daily-drift", type=int, default=VaultLimits().max_daily_drift, show_default=True, help="In ticks.")
+@limit_options({**asdict(VaultLimits()), "min_width": "20 or two spacings, the wider"})
 @errand_options
 @click.pass_context
 def deploy_command(context: click.Context, /, **options: Any) -> None:
@@ -171,150 +149,57 @@ def deploy_command(context: click.Context, /, **options: Any) -> None:
             click.echo(f"made     {address}")
         return True
 
-    context.exit(0 if play(options, make) else _NOT_DONE)
+    context.exit(0 if play(options, make) else NOT_DONE)
 
 
 def _limits(options: dict[str, Any], tick_spacing: int) -> VaultLimits:
-    """Return the limits asked for; the contract refuses those out of its bounds."""
-    named = {name: options[name] for name in VaultLimits.__slots__}
-    if named["min_width"] is None:
-        named["min_width"] = max(VaultLimits().min_width, 2 * tick_spacing)
-    return VaultLimits(**named)
+    """Return the limits asked for. Raises ConfigError beyond the hard bounds."""
+    width = max(VaultLimits().min_width, 2 * tick_spacing)
+    limits = VaultLimits(**{"min_width": width, **named(options)})
+    require_bounds(limits, tick_spacing)
+    return limits
 
 
-@_errand("deposit", "Put tokens in.")
+@errand_command("deposit", "Put tokens in.", moves_tokens=True)
 @click.option("--amount0", type=click.IntRange(min=0), default=0, help="Of token0, in raw units.")
 @click.option("--amount1", type=click.IntRange(min=0), default=0, help="Of token1, in raw units.")
 @factory_option
-def deposit_command(context: click.Context, /, **options: Any) -> None:
+async def deposit_command(wish: Wish) -> Sequence[Errand]:
     """Allow the vault exactly these amounts and let it take them: up to five transactions, one after the other.
 
     \b
     Example:
       tideline vault deposit $VAULT --amount0 1000000000000000000 --rpc $RPC --key keystore:owner.json
     """
-
-    factory = optional_address("--factory", options["factory"])
-
-    async def plan(scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        info = await describe(scene.endpoints, facts, READING)
-        await require_factory(scene.endpoints, scene.header, info, factory=factory, deadline_s=DEADLINE_S)
-        code = await read_code(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
-        if not is_our_code(code, info):
-            raise ConfigError(f"the code at {facts.address} is not our vault's as built here; give it no tokens")
-        await require_sound(scene.endpoints, scene.header, facts, deadline_s=DEADLINE_S)
-        try:
-            await _look(scene, facts)
-        except SimulationError as error:  # what it lists counts as its worth, and so allows for larger losses
-            raise ConfigError(f"{error}; give {facts.address} no tokens") from error
-        pair = (int(actor.address, 16), int(facts.address, 16))
-        tokens = (facts.token0, facts.token1)
-        [allowed0], [allowed1] = [await scene.words(t, "allowance(address,address)", *pair) for t in tokens]
-        amounts = (options["amount0"], options["amount1"])
-        planned = errands.deposit(facts, actor.address, amounts, (allowed0, allowed1))
-        owned = await purse(scene.endpoints, scene.header, info, actor.address)
-        if owned[0] < amounts[0] or owned[1] < amounts[1]:
-            raise ConfigError(f"{actor.address} has only {tokens_text(info, *owned)}")
-        return planned
-
-    _run(context, options, plan)
+    scene, facts, actor = wish.scene, wish.facts, wish.actor
+    info = await read_info(scene.endpoints, facts.pool, READING)
+    factory = optional_address("--factory", wish.options["factory"])
+    await require_factory(scene.endpoints, scene.header, info, factory=factory, deadline_s=DEADLINE_S)
+    code = await read_code(scene.endpoints, scene.header, facts.address, deadline_s=DEADLINE_S)
+    if not is_our_code(code, info):
+        raise ConfigError(f"the code at {facts.address} is not our vault's as built here; give it no tokens")
+    await require_sound(scene.endpoints, scene.header, facts, deadline_s=DEADLINE_S)
+    try:
+        await _look(scene, facts)
+    except SimulationError as error:  # what it lists counts as its worth, and so allows for larger losses
+        raise ConfigError(f"{error}; give {facts.address} no tokens") from error
+    pair = (int(actor.address, 16), int(facts.address, 16))
+    tokens = (facts.token0, facts.token1)
+    [allowed0], [allowed1] = [await scene.words(t, "allowance(address,address)", *pair) for t in tokens]
+    amounts = (wish.options["amount0"], wish.options["amount1"])
+    planned = errands.deposit(facts, actor.address, amounts, (allowed0, allowed1))
+    owned = await purse(scene.endpoints, scene.header, info, actor.address)
+    if owned[0] < amounts[0] or owned[1] < amounts[1]:
+        raise ConfigError(f"{actor.address} has only {tokens_text(info, *owned)}")
+    return planned
 
 
-@_errand("withdraw", "Take everything out.")
-@click.option("--only", type=click.Choice(["token0", "token1"]), help="One token, where the other cannot be moved.")
-def withdraw_command(context: click.Context, /, **options: Any) -> None:
-    """Close every position and send everything to the owner. No pause, price, keeper or limit is in the way.
-
-    \b
-    Examples:
-      tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json
-      tideline vault withdraw $VAULT --rpc $RPC --key keystore:owner.json --live
-    """
-
-    async def plan(_scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        if options["only"] is None:
-            return [errands.withdraw(facts, actor.address)]
-        return [errands.withdraw_token(facts, actor.address, of_token0=options["only"] == "token0")]
-
-    _run(context, options, plan)
-
-
-@_errand("claim-fees", "Take what the positions have earned.")
-def claim_command(context: click.Context, /, **options: Any) -> None:
-    """Send the fees earned to the owner; the positions stay.
-
-    \b
-    Example:
-      tideline vault claim-fees $VAULT --rpc $RPC --key keystore:owner.json --live
-    """
-
-    async def plan(_scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        return [errands.claim_fees(facts, actor.address)]
-
-    _run(context, options, plan)
-
-
-@_errand("pause", "Stop the keeper (owner or guardian).")
-def pause_command(context: click.Context, /, **options: Any) -> None:
-    """Stop the keeper. Withdrawals go on as before.
-
-    \b
-    Example:
-      tideline vault pause $VAULT --rpc $RPC --key keystore:guardian.json --live
-    """
-
-    async def plan(_scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        return [errands.pause(facts, actor.address)]
-
-    _run(context, options, plan)
-
-
-@_errand("unpause", "Let the keeper work again (owner).")
-def unpause_command(context: click.Context, /, **options: Any) -> None:
-    """Let the keeper work again.
-
-    \b
-    Example:
-      tideline vault unpause $VAULT --rpc $RPC --key keystore:owner.json --live
-    """
-
-    async def plan(_scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        return [errands.unpause(facts, actor.address)]
-
-    _run(context, options, plan)
-
-
-@_errand("set-keeper", "Appoint a keeper for some days.")
-@click.argument("keeper")
-@click.option(
-    "--days", type=click.IntRange(1, errands.MAX_KEEPER_DAYS), default=30, show_default=True, help="How long he may."
+vault.add_section("Make it and look at it", (deploy_command, status_command, limits_command))
+vault.add_section("Put tokens in and take them out", (deposit_command, withdraw_command, claim_command))
+vault.add_section("Take tokens out in trouble", (release_command, sweep_command))
+vault.add_section(
+    "Keeper and guardian",
+    (set_keeper_command, revoke_keeper_command, pause_command, unpause_command, set_guardian_command),
 )
-def set_keeper_command(context: click.Context, /, **options: Any) -> None:
-    """Appoint the account of an executor as keeper, from now on and for some days.
-
-    \b
-    Example:
-      tideline vault set-keeper $VAULT $KEEPER --days 30 --rpc $RPC --key keystore:owner.json
-    """
-    keeper = address_of_option("KEEPER", options["keeper"])
-
-    async def plan(scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        now = scene.header.timestamp
-        return [errands.set_keeper(facts, actor.address, keeper, days=options["days"], now=now)]
-
-    _run(context, options, plan)
-
-
-@_errand("revoke-keeper", "Dismiss the keeper (owner or guardian).")
-def revoke_keeper_command(context: click.Context, /, **options: Any) -> None:
-    """Dismiss the keeper; nobody can carry out plans then.
-
-    \b
-    Example:
-      tideline vault revoke-keeper $VAULT --rpc $RPC --key keystore:guardian.json --live
-    """
-
-    async def plan(_scene: Scene, facts: VaultFacts, actor: Actor) -> Sequence[Errand]:
-        return [errands.revoke_keeper(facts, actor.address)]
-
-    _run(context, options, plan)
+vault.add_section("Limits", (set_limits_command, announce_limits_command))
+vault.add_section("Ownership", (propose_owner_command, accept_ownership_command))
