@@ -10,11 +10,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from protocol.errors import SimulationError
-from protocol.units import Q128
+from protocol.units import MAX_TICK, Q128
 from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div
-from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256, to_int128
+from simulator.math.integers import MASK_32, MASK_128, MASK_160, MASK_256, check_ints, to_int128
 from simulator.math.oracle import Observation
 from simulator.math.position import EMPTY_POSITION, PositionInfo, add_owed, tokens_owed
 from simulator.math.revert import PoolRevert
@@ -75,8 +75,9 @@ class Pool:
     )
 
     def __init__(self, fee_pips: int, tick_spacing: int, fee_policy: ProtocolFeePolicy = UNISWAP_V3) -> None:
-        if not 0 <= fee_pips < PIPS or tick_spacing <= 0:
-            raise SimulationError("a pool needs 0 <= fee_pips < 1e6 and tick_spacing > 0", fee_pips=fee_pips)
+        check_ints(fee_pips, tick_spacing)
+        if not (0 <= fee_pips < PIPS and 0 < tick_spacing <= MAX_TICK):
+            raise SimulationError("a pool needs 0 <= fee_pips < 1e6 and 0 < tick_spacing <= 887272", fee_pips=fee_pips)
         self.fee_pips = fee_pips
         self.fee_policy = fee_policy
         self.tick_spacing = tick_spacing
@@ -162,6 +163,7 @@ class Pool:
         Raises:     PoolRevert: "LOK", "TF" if the pool does not hold the tokens
         Source:     v3-core UniswapV3Pool.collect
         """
+        check_ints(tick_lower, tick_upper)
         check_unsigned(amount0_requested, MASK_128)
         check_unsigned(amount1_requested, MASK_128)
         self._require_unlocked()
@@ -220,6 +222,7 @@ class Pool:
         """Set the protocol's share of each token's fees, in the terms of `fee_policy`: Uniswap's 1/n, n = 0 (none) or
         4 .. 10; PancakeSwap's n/10000, n = 0 or 1000 .. 4000. Reverts: "LOK", "".
         """
+        check_ints(fee_protocol0, fee_protocol1)
         self._require_unlocked()
         if not all(self.fee_policy.is_allowed(setting) for setting in (fee_protocol0, fee_protocol1)):
             raise PoolRevert
@@ -269,6 +272,7 @@ class Pool:
         Raises:     PoolRevert as mint and burn do, but never "NP"; "TF" if the pool does not hold the tokens
         Source:     v3-core UniswapV3Pool._modifyPosition without its position
         """
+        check_ints(liquidity_delta)
         self._require_unlocked()
         change = compute_liquidity_change(self, tick_lower, tick_upper, liquidity_delta, None)
         self._commit_balances(change.amount0, change.amount1)
@@ -294,6 +298,7 @@ class Pool:
 
     def fee_growth_inside(self, tick_lower: int, tick_upper: int) -> tuple[int, int]:
         """Return the fee growth per unit of liquidity inside a range, Q128 modulo 2**256."""
+        check_ints(tick_lower, tick_upper)
         growths = self.fee_growth_global_0_x128, self.fee_growth_global_1_x128
         return get_fee_growth_inside(self.ticks, tick_lower, tick_upper, self.tick, *growths)
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from protocol.errors import SimulationError
 from simulator.fee_policy import ProtocolFeePolicy
 from simulator.math import oracle
-from simulator.math.integers import MASK_32, MASK_160, MASK_256, wrap_int56
+from simulator.math.integers import MASK_32, MASK_160, MASK_256, check_ints, wrap_int56
 from simulator.math.oracle import Observation, OracleState, observe_single
 from simulator.math.revert import PoolRevert
 from simulator.math.tick import Accumulators, TickInfo, check_ticks
@@ -60,7 +60,10 @@ class PoolState(Protocol):
 
 
 def check_unsigned(value: int, maximum: int) -> None:
-    """Raise SimulationError for what cannot even be encoded as an argument: no contract sees it, the caller errs."""
+    """Raise SimulationError for what cannot even be encoded as an argument: no contract sees it, the caller errs.
+    TypeError for what is no int.
+    """
+    check_ints(value)
     if not 0 <= value <= maximum:
         raise SimulationError("argument does not fit its Solidity type", value=value, maximum=maximum)
 

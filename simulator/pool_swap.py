@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from protocol.errors import SimulationError
 from protocol.units import MAX_TICK, MIN_TICK, Q128
 from simulator.math.full_math import mul_div
-from simulator.math.integers import MASK_128, MASK_160, MASK_256
+from simulator.math.integers import MASK_128, MASK_160, MASK_256, check_ints
 from simulator.math.liquidity_math import add_delta
 from simulator.math.revert import PoolRevert
 from simulator.math.swap_math import compute_swap_step
@@ -70,7 +70,7 @@ def swap_quote(
     Raises:     SimulationError if the amount is beyond the liquidity, unless `partial` or a price limit allows for it
     Source:     v3-core UniswapV3Pool.swap returns what was used; v3-periphery Quoter refuses less than was asked for
     """
-    used = reached[0] if zero_for_one == (amount_specified > 0) else reached[1]
+    used = reached[0] if bool(zero_for_one) == (amount_specified > 0) else reached[1]
     remaining = amount_specified - used
     if remaining and sqrt_price_limit_x96 is None and not partial:
         raise SimulationError(
@@ -113,13 +113,14 @@ def compute_swap(
                 outside the tick range; SimulationError for arguments that do not fit their types
     Source:     v3-core UniswapV3Pool.swap
     """
+    check_ints(amount_specified)
     if not -(2**255) <= amount_specified < 2**255:
-        raise SimulationError("amount_specified does not fit int256", amount_specified=amount_specified)
+        raise SimulationError("argument does not fit its Solidity type", amount_specified=amount_specified)
     if sqrt_price_limit_x96 is not None:
         check_unsigned(sqrt_price_limit_x96, MASK_160)
     limit_x96 = _checked_limit(pool, amount_specified, sqrt_price_limit_x96, zero_for_one=zero_for_one)
     used, calculated, reached = _run(pool, amount_specified, limit_x96, terms, zero_for_one=zero_for_one)
-    if zero_for_one == (amount_specified > 0):
+    if bool(zero_for_one) == (amount_specified > 0):
         return SwapOutcome(used, calculated, *reached)
     return SwapOutcome(calculated, used, *reached)
 

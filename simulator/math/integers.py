@@ -10,6 +10,13 @@ MASK_160 = 2**160 - 1
 MASK_256 = 2**256 - 1
 
 
+def check_ints(*values: int) -> None:
+    """Raise TypeError unless all are plain ints: a float is not exact, numpy's integers wrap, a bool is no number."""
+    for value in values:
+        if type(value) is not int:
+            raise TypeError(f"an int is wanted, not {type(value).__name__}")
+
+
 def wrap_int56(value: int) -> int:
     """Return `value` as int56 holds it: modulo 2**56, two's complement."""
     return ((value + 2**55) & (2**56 - 1)) - 2**55

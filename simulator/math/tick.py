@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from protocol.units import MAX_TICK, MAX_UINT128, MIN_TICK
-from simulator.math.integers import MASK_32, MASK_160, MASK_256, to_int128, wrap_int56
+from simulator.math.integers import MASK_32, MASK_160, MASK_256, check_ints, to_int128, wrap_int56
 from simulator.math.liquidity_math import add_delta
 from simulator.math.revert import PoolRevert
 
@@ -42,6 +42,7 @@ class Accumulators(NamedTuple):
 
 def check_ticks(tick_lower: int, tick_upper: int) -> None:
     """Raise PoolRevert("TLU", "TLM" or "TUM") unless the ticks are in order and in range (UniswapV3Pool.checkTicks)."""
+    check_ints(tick_lower, tick_upper)
     if tick_lower >= tick_upper:
         raise PoolRevert("TLU")
     if tick_lower < MIN_TICK:

@@ -13,7 +13,7 @@ from protocol.units import Q128
 from simulator.fee_policy import UNISWAP_V3, ProtocolFeePolicy
 from simulator.math import oracle, tick_bitmap
 from simulator.math.full_math import mul_div
-from simulator.math.integers import MASK_32, MASK_128, MASK_256, to_int128
+from simulator.math.integers import MASK_32, MASK_128, MASK_256, check_ints, to_int128
 from simulator.math.oracle import Observation
 from simulator.math.position import EMPTY_POSITION, PositionInfo, add_owed, tokens_owed
 from simulator.math.revert import PoolRevert
@@ -136,6 +136,7 @@ class NativePool(Core):
         self, owner: Hashable, tick_lower: int, tick_upper: int, amount0_requested: int, amount1_requested: int
     ) -> tuple[int, int]:
         """Pay out what a position is owed, up to what is requested, as `Pool.collect` does."""
+        check_ints(tick_lower, tick_upper)
         check_unsigned(amount0_requested, MASK_128)
         check_unsigned(amount1_requested, MASK_128)
         self._require_unlocked()
@@ -162,6 +163,7 @@ class NativePool(Core):
 
     def set_fee_protocol(self, fee_protocol0: int, fee_protocol1: int) -> None:
         """Set the protocol's share of each token's fees, as `Pool.set_fee_protocol` does."""
+        check_ints(fee_protocol0, fee_protocol1)
         self._require_unlocked()
         if not all(self.fee_policy.is_allowed(setting) for setting in (fee_protocol0, fee_protocol1)):
             raise PoolRevert
@@ -199,6 +201,7 @@ class NativePool(Core):
 
     def apply_liquidity(self, tick_lower: int, tick_upper: int, liquidity_delta: int) -> tuple[int, int]:
         """Add or remove liquidity that has no owner here, as `Pool.apply_liquidity` does."""
+        check_ints(liquidity_delta)
         self._require_unlocked()
         to_int128(liquidity_delta)
         check_ticks(tick_lower, tick_upper)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from executor.guards import Allowed, Refused
-from executor.live_guards import LiveLimits, Situation, Used, check_opening, check_situation
+from executor.live_guards import LiveLimits, Situation, Used, check_opening, check_rest, check_situation
 from executor.vault import VaultLimits
 
 VAULT = "0x" + "aB" * 20
@@ -39,6 +39,7 @@ def test_on_every_limit_it_is_allowed() -> None:
     assert check_situation(ON_EVERY_LIMIT, LIMITS) == Allowed()
     assert check_situation(replace(ON_EVERY_LIMIT, external_price_x96=None), LIMITS) == Allowed()
     assert check_situation(replace(ON_EVERY_LIMIT, vault_limits=None), LIMITS) == Allowed()
+    assert check_situation(replace(ON_EVERY_LIMIT, age_blocks=-3), LIMITS) == Allowed(), "before it takes effect"
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,8 @@ def test_a_round_opens_while_half_of_each_budget_is_left() -> None:
     for day, name in ((Used(251, 150), "turnover"), (Used(250, 151), "loss")):
         found = check_opening(day, LIMITS)
         assert isinstance(found, Refused) and found.is_passing and f" ppm of {name} in the last day" in found.reason
+
+
+def test_a_vault_rests_for_its_cooldown_and_no_longer() -> None:
+    assert check_rest(LIMITS.cooldown_s, LIMITS) == Allowed()
+    assert check_rest(LIMITS.cooldown_s - 1, LIMITS) == Refused("the vault rests for 1 s more", is_passing=True)

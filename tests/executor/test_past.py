@@ -91,6 +91,10 @@ def test_without_the_gate_two_rounds_leave_nothing_to_the_third() -> None:
     [
         (execution(1, 0, at=CHAIN_TIME, used=Used(7, 3)), Past(Used(7, 3), Used(), CHAIN_TIME + 9)),
         (execution(2, 0, at=CHAIN_TIME, used=Used(7, 3)), Past(Used(7, 3), Used(7, 3), CHAIN_TIME + 9, 1031)),
+        (
+            execution(1, 0, at=CHAIN_TIME - DAY, used=Used(7, 3)),
+            Past(Used(7, 3), Used(), CHAIN_TIME - DAY + 9),
+        ),
         (execution(1, 0, at=CHAIN_TIME - DAY - 1, used=Used(7, 3)), Past(Used(), Used(), 0)),
         (execution(2, 0, at=CHAIN_TIME - DAY - 1, used=Used(7, 3)), Past(Used(), Used(7, 3), 0, 1031)),
         (
@@ -106,6 +110,7 @@ def test_without_the_gate_two_rounds_leave_nothing_to_the_third() -> None:
     ids=[
         "another round",
         "its round",
+        "a day ago",
         "long ago",
         "its long round",
         "in small letters",
@@ -118,3 +123,11 @@ def test_without_the_gate_two_rounds_leave_nothing_to_the_third() -> None:
 )
 def test_the_past_of_a_plan(other: Execution, expected: Past) -> None:
     assert past_of([other], execution(2, 1, at=CHAIN_TIME), now=CHAIN_TIME) == expected
+
+
+def test_of_several_plans_the_latest_tells_since_when_the_vault_rests_and_when_its_round_was_due() -> None:
+    done = [
+        execution(2, n, at=CHAIN_TIME + 20 * n, used=Used(7, 3), effective_block=2_031 + 150 * n) for n in (0, 2, 1)
+    ]
+    found = past_of(done, execution(2, 3, at=CHAIN_TIME + 90), now=CHAIN_TIME + 90)
+    assert found == Past(Used(21, 9), Used(21, 9), CHAIN_TIME + 49, 2_331)

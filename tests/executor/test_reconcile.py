@@ -10,7 +10,7 @@ import pytest
 from db.transaction import Receipt
 from executor.past import read_amounts
 from executor.preparation import Prepared
-from executor.reconcile import predicted_amounts, realised_amounts
+from executor.reconcile import predicted_amounts, realised_amounts, unread_amounts
 from executor.standing import Standing, difference
 from executor.vault_adapter import Step
 from protocol.errors import StoreError
@@ -32,6 +32,17 @@ def told(realised: Standing) -> dict[str, object]:
     return {name: values[name] for name in names}
 
 
+def test_what_is_predicted_is_written_down_whole() -> None:
+    assert json.loads(predicted_amounts(PREPARED, HEADER)) == {
+        "block": 5,
+        "block_hash": "0x" + "aa" * 32,
+        "before": BEFORE.to_json(),
+        "predicted": PREDICTED.to_json(),
+        "turnover_ppm": 7,
+        "loss_ppm": 3,
+    }
+
+
 def test_what_happened_as_predicted_has_no_error() -> None:
     same = {"error0": "0", "error1": "0", "error_in_token1": "0", "is_exact": True}
     assert told(PREDICTED) == {**same, "fee_wei": str(2**70), "realised_block": 8, "block": 5}
@@ -48,6 +59,32 @@ def test_less_liquidity_is_an_error_too() -> None:
     found = replace(PREDICTED, positions=((Range(-60, 60), 10**6 // 2),))
     values = told(found)
     assert (values["is_exact"], values["error0"], values["error1"]) == (False, "-1498", "-1498")  # 1497 of 2995
+
+
+def test_the_same_worth_at_another_price_is_not_what_was_predicted() -> None:
+    """Liquidity may have moved between ranges, and be worth the same: that is an error, too."""
+    idle = replace(PREDICTED, positions=())
+    elsewhere = replace(idle, positions=((Range(-60, 60), 0),))
+    values = json.loads(
+        realised_amounts(predicted_amounts(replace(PREPARED, predicted=idle), HEADER), RECEIPT, elsewhere)
+    )
+    assert (values["error0"], values["error1"], values["is_exact"]) == ("0", "0", False)
+
+
+def test_every_step_is_paid_for_whether_or_not_the_vault_could_be_read() -> None:
+    amounts: str | None = predicted_amounts(PREPARED, HEADER)
+    amounts = realised_amounts(amounts, RECEIPT, BEFORE)
+    amounts = unread_amounts(amounts, replace(RECEIPT, block_number=9, fee_wei=5), "it is too old")
+    values = json.loads(amounts)
+    assert {name: values[name] for name in ("fee_wei", "steps_done", "realised_block", "realised", "unread")} == {
+        "fee_wei": str(2**70 + 5),
+        "steps_done": 2,
+        "realised_block": 9,
+        "realised": None,
+        "unread": "it is too old",
+    }
+    again = json.loads(realised_amounts(amounts, replace(RECEIPT, fee_wei=7), PREDICTED))
+    assert (again["fee_wei"], again["steps_done"], again["is_exact"]) == (str(2**70 + 12), 3, True)
 
 
 def test_nothing_is_reconciled_without_a_prediction() -> None:

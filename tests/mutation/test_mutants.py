@@ -33,10 +33,11 @@ def test_the_bug_is_noticed(tree: Tree, mutant: Mutant) -> None:
 
 def test_the_catalogue_names_every_bug_once_and_is_not_thin() -> None:
     assert [title for title, count in Counter(m.title for m in MUTANTS).items() if count > 1] == []
-    assert len(MUTANTS) >= 150
+    assert len(MUTANTS) >= 400
     core = (
-        "answers base_fork course evidence fork ledger marks opening participant plan query replay reputation round "
-        "scoring sharing stretch timetable valuation"
+        "answers base_fork course evidence expectation fork guard guards job_runner ledger live_guards live_round "
+        "marks opening participant past plan query reconcile recovery replay reputation rewind round scenarios "
+        "scoring sharing stretch sweep sweep_path timetable valuation"
     )
     assert {Path(m.path).stem for m in MUTANTS} == set(core.split())
 

@@ -36,6 +36,17 @@ def test_the_interval_of_a_skewed_result_holds_the_truth_as_often_as_it_says() -
     assert max(missed_low, missed_high) <= 16
 
 
+def test_the_interval_leans_toward_the_rare_large_losses() -> None:
+    """What resampling alone says lies too high where losses are rare and large, and too low where gains are."""
+    draws = np.random.Generator(np.random.PCG64(2))
+    losses = 1 - draws.exponential(size=40)
+    means = draws.choice(losses, size=(4000, 40)).mean(axis=1)
+    plain = np.quantile(means, [0.025, 0.975])
+    found, mirrored = expect(losses, seed=1), expect(-losses, seed=1)
+    assert found.low < plain[0] - 0.02 and found.high < plain[1] - 0.02
+    assert mirrored.high > 0.02 - plain[0] and mirrored.low > 0.02 - plain[1]
+
+
 def test_pairing_finds_a_small_advantage_under_large_common_luck() -> None:
     draws = np.random.Generator(np.random.PCG64(5))
     luck = 100 * draws.normal(size=50)

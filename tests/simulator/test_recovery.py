@@ -22,6 +22,7 @@ from simulator.recovery import (
     DivergenceClass,
     RecoveredCall,
     apply_call,
+    apply_happening,
     classify_divergence,
     infer_fee_pips,
     recover_call,
@@ -116,6 +117,29 @@ def test_any_call_is_recovered_to_the_same_outcome(zero_for_one: bool, amount: i
     assert (before.sqrt_price_x96, before.tick) == (2**96, 0)
 
 
+@pytest.mark.parametrize("zero_for_one", [True, False])
+def test_a_call_is_recovered_in_its_own_form(*, zero_for_one: bool) -> None:
+    """A fork may end elsewhere by another form of it, though ours ends in the same place."""
+    limit = get_sqrt_ratio_at_tick(-30 if zero_for_one else 30)
+    for amount in (10**16 + 7, UNIT + 1, 7 * UNIT + 12_345):
+        for call in (
+            RecoveredCall(zero_for_one, amount, None),
+            RecoveredCall(zero_for_one, -amount, None),
+            RecoveredCall(zero_for_one, 10**30 + amount, limit),
+        ):
+            pool = small_pool()
+            event = event_of(pool, call)
+            paid = event.amount0 if zero_for_one else event.amount1
+            expected = call if call.sqrt_price_limit_x96 is None else replace(call, amount_specified=paid)
+            assert recover_call(pool, event) == expected
+            for fee_pips in (100, 3_001, 250_000):
+                chain = small_pool()
+                chain.fee_pips = fee_pips
+                forged = event_of(chain, call)
+                assert classify_divergence(pool, forged) is DivergenceClass.FEE_CHANGE
+                assert infer_fee_pips(pool, forged) == fee_pips
+
+
 def test_swaps_through_nothing_pay_nothing_and_are_recovered_from_the_price() -> None:
     for zero_for_one, tick in ((True, -600), (False, 600)):
         pool = small_pool((12000, 12060, 5), (-12060, -12000, 5))
@@ -171,6 +195,15 @@ def test_a_fork_at_the_end_of_the_price_range_skips_and_any_other_revert_is_rais
     assert apply_call(pool, RecoveredCall(False, 10**30, None)) is None
     with pytest.raises(PoolRevert, match="AS"):
         apply_call(pool, RecoveredCall(True, 0, None))
+
+
+def test_a_mint_and_its_burn_leave_a_fork_as_it_was() -> None:
+    pool = small_pool()
+    ticks = dict(pool.ticks)
+    for delta in (5 * UNIT, -5 * UNIT):
+        apply_happening(pool, LiquidityEvent(0, -120, 60, delta, None, None))
+        assert pool.liquidity == 1500 * UNIT + max(delta, 0)
+    assert dict(pool.ticks) == ticks
 
 
 def first_divergence(name: str, dropped: int, *, within: int = 400) -> DivergenceClass | None:
@@ -256,3 +289,22 @@ def test_altered_amounts_are_a_foreign_swap() -> None:
         ):
             assert recover_call(pool, forged) is None
             assert classify_divergence(pool, forged) is DivergenceClass.MISSED_OR_FOREIGN_SWAP
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "crosses"),
+    [(0, -130, True), (0, 190, True), (180, 170, True), (180, 190, False), (0, -120, False), (0, 180, True)],
+)
+def test_other_liquidity_and_no_tick_on_the_way_is_missed_liquidity_whatever_the_amounts(
+    start: int, end: int, *, crosses: bool
+) -> None:
+    """Ticks at -120 and 180 are initialised. Who stands at a tick is above it: it is crossed by falling from it."""
+    pool = small_pool()
+    if start:
+        pool.swap(start < 0, 10**30, get_sqrt_ratio_at_tick(start))
+    end_x96 = get_sqrt_ratio_at_tick(end) + 1
+    event = event_of(pool, RecoveredCall(end < start, 10**30, end_x96))
+    assert (pool.tick, event.tick) == (start, end)
+    forged = replace(event, liquidity=event.liquidity + 7, amount0=event.amount0 * 2)
+    found = DivergenceClass.MISSED_OR_FOREIGN_SWAP if crosses else DivergenceClass.MISSED_LIQUIDITY
+    assert classify_divergence(pool, forged) is found

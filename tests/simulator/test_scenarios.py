@@ -17,7 +17,7 @@ from simulator import records
 from simulator.engine import Engine, default_engine, pool_from_snapshot
 from simulator.events import LiquidityEvent
 from simulator.flow import Flow, FlowBlock
-from simulator.math.tick_math import get_sqrt_ratio_at_tick
+from simulator.math.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO, get_sqrt_ratio_at_tick
 from simulator.recovery import Happening, RecoveredCall, apply_call
 from simulator.scenarios import Past, PastBlock, PastSwap, draw_futures
 from simulator.snapshot import PoolSnapshot
@@ -161,6 +161,13 @@ def test_the_past_is_prices_only() -> None:
     assert third.swaps[0].after_x96 < at(60)
 
 
+def test_each_swap_of_a_block_moves_on_from_the_one_before() -> None:
+    past = make_past((12, (RecoveredCall(False, UNIT, None), RecoveredCall(False, UNIT, None))))
+    (first, second) = past.blocks[0].swaps
+    assert (first.before_x96, second.before_x96) == (Q96, first.after_x96)
+    assert second.after_x96 > first.after_x96
+
+
 @pytest.mark.parametrize("is_exact_input", [True, False])
 @pytest.mark.parametrize("falls", [True, False])
 def test_a_swap_is_as_large_to_a_future_pool_as_it_was_to_the_recorded_one(
@@ -176,6 +183,7 @@ def test_a_swap_is_as_large_to_a_future_pool_as_it_was_to_the_recorded_one(
     assert (repeated.zero_for_one, repeated.amount_specified > 0) == (falls, is_exact_input)
     swap = past.blocks[0].swaps[0]
     assert (swap.after_x96 < swap.before_x96) is falls
+    assert repeated.sqrt_price_limit_x96 is None, "as it had none"
     assert moves_of(future) == [[pytest.approx(swap.after_x96 / swap.before_x96, rel=1e-12)]]
 
 
@@ -217,6 +225,28 @@ def test_every_window_is_of_the_time_of_day_at_which_it_is_repeated() -> None:
     morning = Past(past.blocks[5:8])
     with pytest.raises(SimulationError, match="time of day"):
         draw_futures(make_snapshot(), morning, count=1, length_blocks=1, window_blocks=1, seed=1, within_s=hour)
+
+
+def test_the_time_of_day_is_a_circle_and_both_its_bounds_are_in_it() -> None:
+    """Asked ten seconds after midnight, for what began at most 30 seconds earlier or later, on any day."""
+    midnight = START_TIME // 86_400 * 86_400
+    times = [midnight - 86_400 * day + at for day, at in ((3, -21), (3, -20), (2, 0), (2, 40), (1, 41), (1, 43_210))]
+    past = Past(tuple(PastBlock(number, at, ()) for number, at in enumerate(times)))
+    asked = replace(make_snapshot(), timestamp=midnight + 10)
+    futures = draw_futures(asked, past, count=60, length_blocks=1, window_blocks=1, seed=1, within_s=30)
+    assert {gap for flow in futures for gap in gaps_of(flow)} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("far", "end_x96"), [(-880_000, MIN_SQRT_RATIO + 1), (880_000, MAX_SQRT_RATIO - 1)])
+def test_a_move_beyond_all_prices_ends_with_the_last_one(far: int, end_x96: int) -> None:
+    """Where a future has drifted to the end, a recorded move may point beyond it."""
+    here = make_snapshot(tick=far)
+    swap = PastSwap(Q96, 4 * Q96 if far > 0 else Q96 // 4, is_exact_input=True, has_limit=True)
+    (future,) = draw_futures(
+        here, Past((PastBlock(12, START_TIME, (swap,)),)), count=1, length_blocks=1, window_blocks=1, seed=0
+    )
+    [call] = future.blocks[0].happenings
+    assert isinstance(call, RecoveredCall) and call.sqrt_price_limit_x96 == end_x96
 
 
 @pytest.mark.parametrize(("count", "length", "window"), [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 3)])

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,31 @@ def test_the_error_grows_with_the_share_as_the_page_says(name: str, share: float
     np.testing.assert_allclose(swept.share, share, rtol=0.25)
     np.testing.assert_allclose(swept.fees_value, exact["fees_value"], rtol=1.4 * share)
     np.testing.assert_allclose(swept.lvr_value, exact["lvr_value"], rtol=1.8 * share)
+
+
+def between(*ticks: int) -> list[RecoveredCall]:
+    """Return swaps from tick to tick, whatever they cost."""
+    limits = [(after < before, get_sqrt_ratio_at_tick(after)) for before, after in pairwise(ticks)]
+    return [RecoveredCall(falls, 10**30, limit) for falls, limit in limits]
+
+
+def test_either_tokens_fees_are_shared_with_who_was_there_when_they_were_paid() -> None:
+    """The price rises through 1e21 of liquidity and falls back through ten times as much."""
+    more = LiquidityEvent(0, -60, 120, 9 * 10**21, None, None)
+    flow = make_flow(make_snapshot(), (*between(0, 30), more, *between(30, 0)))
+    small = sweep(flow, [(-60, 120)], 1e-6)
+    large = sweep(flow, [(-60, 120)], small.w_open_value * 10**21 / small.liquidity)
+    kept = [getattr(large, n) / large.liquidity / (getattr(small, n) / small.liquidity) for n in ("fees0", "fees1")]
+    np.testing.assert_allclose(kept, [[10 / 11], [1 / 2]], rtol=1e-9)
+
+
+def test_where_no_swap_fell_nothing_is_paid_in_token0_not_a_trace() -> None:
+    """Falls below 0 and above 600, each at another rate; between the two the price only rose."""
+    blocks = [(FeeProtocolEvent(0, setting, 0), *between(0, -120, 0)) for setting in (0, 4, 5, 6, 7, 8, 9, 10)]
+    flow = make_flow(make_snapshot(), *blocks, between(0, 720, 600))
+    found = sweep(flow, [(-60, 0), (60, 540), (600, 660)], 1.0)
+    assert found.fees0[0] > 0 and found.fees0[1] == 0 and found.fees0[2] > 0
+    assert (found.fees1 > 0).all()
 
 
 def test_a_candidate_does_not_depend_on_its_neighbours() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support.worlds import START_BLOCK, START_TIME, make_snapshot
 
+from protocol.errors import SimulationError
 from protocol.units import Q96
 from simulator import records
 from simulator.engine import default_engine, pool_from_snapshot
 from simulator.events import FeeProtocolEvent, FlashEvent, LiquidityEvent
+from simulator.family import Family
 from simulator.flow import Flow, FlowBlock
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 from simulator.recovery import Happening, RecoveredCall
@@ -102,3 +105,8 @@ def test_what_moves_nothing_leaves_nothing() -> None:
         make_snapshot(), (12, (to(0), RecoveredCall(True, 1, None), LiquidityEvent(0, -60, 60, L, None, None)))
     )
     assert (nothing.rises, nothing.falls, nothing.flashes) == ([], [], [])
+
+
+def test_a_family_that_shares_its_fees_otherwise_is_not_walked() -> None:
+    with pytest.raises(SimulationError, match="replay takes any"):
+        walked(replace(make_snapshot(), family=Family.PANCAKE_V3))

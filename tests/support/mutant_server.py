@@ -16,7 +16,19 @@ from typing import Any
 import pytest
 
 # What the tests of the core import from elsewhere; importing it costs more than most of them.
-PRELOADED = ("hypothesis.strategies", "pydantic", "bittensor.http_auth", "bittensor.sp_core", "aiohttp", "aiohttp.web")
+PRELOADED = (
+    "hypothesis.strategies",
+    "pydantic",
+    "bittensor.http_auth",
+    "bittensor.sp_core",
+    "aiohttp",
+    "aiohttp.web",
+    "aiosqlite",
+    "numpy",
+    "scipy.stats",
+    "tortoise",
+    "web3",
+)
 TIMEOUT_S = 120
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("protocol", "simulator", "db", "validator")
-SUPPORT = ("pyproject.toml", "tests/conftest.py", "tests/support")
+PACKAGES = ("protocol", "simulator", "db", "validator", "executor", "miner", "tideline")
+SUPPORT = ("pyproject.toml", "tests/conftest.py", "tests/support", "tests/data")
 SERVER = Path(__file__).with_name("mutant_server.py")
 _TESTS_FAILED = 1  # pytest's exit code; anything else means that the tests were not run
 
@@ -45,6 +45,7 @@ class MutantError(Exception):
 
 def read_catalogue(text: str, where: str) -> list[Mutant]:
     """Read a catalogue: the file and its tests, then one paragraph a bug: name, "- " right lines, "+ " wrong lines.
+    Tests are files, or single tests of a file that would take long.
 
     Raises MutantError on a paragraph of another shape.
     """
@@ -64,11 +65,11 @@ def read_catalogue(text: str, where: str) -> list[Mutant]:
 
 def copy_tree(target: Path, tests: Iterable[str]) -> None:
     """Copy what the tests of the core need, and nothing that was compiled from it."""
-    for name in (*PACKAGES, *SUPPORT, *tests):
+    for name in (*PACKAGES, *SUPPORT, *(test.partition("::")[0] for test in tests)):
         source = ROOT / name
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.gz"))
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target / name)
 
@@ -129,9 +130,9 @@ class Tree:
             text=True,
         )
         (path / "tests" / "test_origin.py").write_text(
-            "import protocol, simulator, db, validator\n"
+            f"import {', '.join(PACKAGES)}\n"
             "def test_origin():\n"
-            f"    assert all(m.__file__.startswith({str(path)!r}) for m in (protocol, simulator, db, validator))\n"
+            f"    assert all(m.__file__.startswith({str(path)!r}) for m in ({', '.join(PACKAGES)}))\n"
         )
         code, output = self.run(("tests/test_origin.py", *files), keep_bytecode=True)
         if code != 0:
@@ -143,11 +144,11 @@ class Tree:
         self._server.communicate()
 
     def run(self, tests: Iterable[str], *, keep_bytecode: bool = False) -> tuple[int, str]:
-        """Run test files in a new process, in a fixed order and from a fixed seed; return exit code and output."""
+        """Run test files in a new process, in a fixed order and on fixed examples; return exit code and output."""
         shutil.rmtree(self.path / ".hypothesis", ignore_errors=True)  # what one bug taught must not help the next
         output = self.path / "output.txt"
         plugins = [f"-pno:{name}" for name in ("cacheprovider", "randomly", "xdist")]
-        arguments = ["-x", "--assert=plain", *plugins, "--hypothesis-seed=0", *tests]
+        arguments = ["-x", "--assert=plain", *plugins, *tests]
         order = {"output": str(output), "keep_bytecode": keep_bytecode, "arguments": arguments}
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.write(json.dumps(order) + "\n")

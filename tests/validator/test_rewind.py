@@ -111,6 +111,11 @@ def test_ancestor_that_is_a_checkpoint_still_waiting_is_asked_again() -> None:
     assert ask is not None and (ask.index, rewound.last_checkpoint) == (1, 0)
 
 
+def test_nothing_counts_where_nothing_was_answered() -> None:
+    rewound = rewind(start(), 1000, start().opening.snapshot.block_hash)
+    assert (rewound.run.answers, rewound.last_checkpoint) == ((), -1)
+
+
 @pytest.mark.parametrize(("number", "block_hash"), [(999, "0x00"), (1000, "0xff"), (1002, "0xff"), (1009, "0x00")])
 def test_ancestor_that_the_round_never_saw_makes_it_inconclusive(number: int, block_hash: str) -> None:
     run = start()

@@ -40,12 +40,18 @@ PyObject *raise_status(Status status) {
     return NULL;
 }
 
+/* Neither a number that passes for one, as numpy's does, nor a bool: see check_ints. */
+static bool is_int(PyObject *value) {
+    if (PyLong_CheckExact(value)) return true;
+    PyObject *name = PyType_GetName(Py_TYPE(value));
+    if (name != NULL) PyErr_Format(PyExc_TypeError, "an int is wanted, not %U", name);
+    Py_XDECREF(name);
+    return false;
+}
+
 static bool read_bytes(PyObject *value, u64 *limbs, int count, bool is_signed) {
     size_t size = (size_t)count * sizeof(u64);
-    if (!PyLong_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "an int is wanted, not %.100s", Py_TYPE(value)->tp_name);
-        return false;
-    }
+    if (!is_int(value)) return false;
 #if PY_VERSION_HEX >= 0x030D0000
     int flags = Py_ASNATIVEBYTES_LITTLE_ENDIAN;
     if (!is_signed) flags |= Py_ASNATIVEBYTES_UNSIGNED_BUFFER | Py_ASNATIVEBYTES_REJECT_NEGATIVE;
@@ -95,10 +101,7 @@ bool read_i128(PyObject *value, i128 *r) {
 bool read_long(PyObject *value, long long low, long long high, long long *r) {
     int overflow = 0;
     long long x;
-    if (!PyLong_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "an int is wanted, not %.100s", Py_TYPE(value)->tp_name);
-        return false;
-    }
+    if (!is_int(value)) return false;
     x = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (x == -1 && PyErr_Occurred()) return false;
     if (overflow || x < low || x > high) {
@@ -112,10 +115,7 @@ bool read_long(PyObject *value, long long low, long long high, long long *r) {
 bool read_tick(PyObject *value, int32_t *tick) {
     int overflow = 0;
     long long x;
-    if (!PyLong_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "a tick is an int, not %.100s", Py_TYPE(value)->tp_name);
-        return false;
-    }
+    if (!is_int(value)) return false;
     x = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (x == -1 && PyErr_Occurred()) return false;
     if (overflow > 0 || x > INT32_MAX) x = INT32_MAX;
