@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the seed: as given, else the usual one, else (a longer run than usual) a fresh one for all workers."""
     settle_hypothesis()
+    hear_ctrl_c()
     if hasattr(config, "workerinput"):
         config.option.fuzz_seed = config.workerinput["fuzz_seed"]
     elif config.option.fuzz_seed is None:
@@ -45,6 +47,13 @@ def settle_hypothesis() -> None:
     settings.register_profile("drawn", drawn)
     settings.register_profile("steady", drawn, derandomize=True)
     settings.load_profile("steady")
+
+
+def hear_ctrl_c() -> None:
+    """Undo what a shell does that starts us in the background: whatever we started would never hear a Ctrl-C, too."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def use_native_pools() -> None:

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,24 +58,45 @@ class Background:
 
     def until(self, text: str) -> str:
         """Return the next line that contains a text. Fails when the process ends before, or goes on without it."""
-        assert self.process.stderr is not None
-        give_up = time.monotonic() + LISTENING_S
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if text in line:
-                return line
-            if time.monotonic() > give_up:
-                break
+        with self._ended_after(LISTENING_S):
+            for line in self._listen():
+                if text in line:
+                    return line
         raise AssertionError(f"{text!r} was never said:\n{''.join(self.lines)}")
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Return the exit code; the rest of what it says is in `lines` afterwards."""
+        """Return the exit code; the rest of what it says is in `lines` afterwards. Fails when it does not end."""
+        with self._ended_after(LISTENING_S) as is_ended:
+            for _ in self._listen():
+                pass
+            code = self.process.wait()
+        assert not is_ended.is_set(), f"it did not end in {LISTENING_S} s:\n{''.join(self.lines)}"
+        return code
+
+    def _listen(self) -> Iterator[str]:
         assert self.process.stderr is not None
-        self.lines += self.process.stderr.readlines()
-        return self.process.wait(PATIENCE_S)
+        for line in self.process.stderr:
+            self.lines.append(line)
+            yield line
+
+    @contextlib.contextmanager
+    def _ended_after(self, seconds: float) -> Iterator[threading.Event]:
+        """Kill the process should it still be waited for after some time: one that is silent is read for ever."""
+        is_ended = threading.Event()
+
+        def end() -> None:
+            is_ended.set()
+            self.process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield is_ended
+        finally:
+            timer.cancel()
 
     def __enter__(self) -> Self:
         return self
