@@ -42,7 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def settle_hypothesis() -> None:
-    """Let nobody's clock judge, and draw the same examples in every run: `--hypothesis-profile drawn` draws others."""
+    """Let nobody's clock judge, and draw from a seed of each test's own: `--hypothesis-profile drawn` draws others.
+
+    Runs still differ a little: hypothesis also draws constants of the modules that happen to be loaded.
+    """
     drawn = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("drawn", drawn)
     settings.register_profile("steady", drawn, derandomize=True)

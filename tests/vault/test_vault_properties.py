@@ -37,7 +37,7 @@ from simulator.chain.abi import topic
 from simulator.fork import amounts_for_liquidity
 from simulator.math.tick_math import get_sqrt_ratio_at_tick
 
-LIMITS = replace(LOOSE, max_loss_ppm=8_000, max_daily_loss_ppm=20_000)
+LIMITS = replace(LOOSE, max_loss_ppm=8_000, max_daily_loss_ppm=10_000)  # both are to be met often
 SWAPPED = topic("Swapped(bytes32,int256,int256)")
 DUST = 10**6  # raw units, of 20 * UNIT: roundings
 TICK = 1e-4  # at price 1 the pool may say tick -1, and the vault then counts at the price of that
@@ -194,7 +194,7 @@ def test_no_sequence_takes_more_than_the_budgets() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call] # hypothesis ships it untyped
         Theft,
         settings=settings(
-            max_examples=35,
+            max_examples=70,
             stateful_step_count=30,
             derandomize=True,
             phases=(Phase.generate,),  # a shorter example of a theft would take minutes to find
