@@ -78,9 +78,8 @@ class Pool:
         check_ints(fee_pips, tick_spacing)
         if not (0 <= fee_pips < PIPS and 0 < tick_spacing <= MAX_TICK):
             raise SimulationError("a pool needs 0 <= fee_pips < 1e6 and 0 < tick_spacing <= 887272", fee_pips=fee_pips)
-        self.fee_pips = fee_pips
+        self.fee_pips, self.tick_spacing = fee_pips, tick_spacing
         self.fee_policy = fee_policy
-        self.tick_spacing = tick_spacing
         self.max_liquidity_per_tick = tick_spacing_to_max_liquidity_per_tick(tick_spacing)
         self.timestamp = 0
         self.sqrt_price_x96 = 0
